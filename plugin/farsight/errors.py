@@ -1,0 +1,149 @@
+"""One tree of errors; each class knows the HTTP status it becomes (PS3.18 8.5).
+
+Messages are written for the person at the other end: they name the parameter, the PACS or
+the DIMSE status, and never carry patient data.
+"""
+
+from __future__ import annotations
+
+
+class FarsightError(Exception):
+    """Anything Farsight reports on purpose. `str(error)` is fit to be sent to a client."""
+
+    status = 500
+
+
+class SettingsError(FarsightError):
+    """A configuration Farsight can't start with: names the JSON key, the value, what is allowed."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(f"{key} is {value!r}: {allowed}")
+        self.key = key
+
+
+class BadRequest(FarsightError):
+    """The request is wrong and repeating it won't help."""
+
+    status = 400
+
+
+class InvalidUid(BadRequest):
+    """A value that has to be a UID is not one (PS3.5 9.1)."""
+
+    def __init__(self, where: str, value: str) -> None:
+        super().__init__(f"{where} is not a valid UID: {value[:80]!r}")
+
+
+class InvalidParameter(BadRequest):
+    """A query parameter or header has a value that can't be used."""
+
+    def __init__(self, name: str, value: str, why: str) -> None:
+        super().__init__(f"parameter {name[:80]!r} has the value {value[:80]!r}: {why}")
+        self.name = name
+
+
+class Unauthorized(FarsightError):
+    """No credentials, or wrong ones."""
+
+    status = 401
+
+
+class NotFound(FarsightError):
+    """Neither the archive nor any PACS that answered has it."""
+
+    status = 404
+
+
+class MethodNotAllowed(FarsightError):
+    """The resource exists, the method doesn't apply to it."""
+
+    status = 405
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not allowed here; allowed: {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+class NotAcceptable(FarsightError):
+    """None of the media types and transfer syntaxes the client accepts can be produced."""
+
+    status = 406
+
+
+class PayloadTooLarge(FarsightError):
+    """A body, part or result above its limit."""
+
+    status = 413
+
+
+class RangeNotSatisfiable(FarsightError):
+    """A byte range outside the representation."""
+
+    status = 416
+
+
+class MalformedDicom(FarsightError):
+    """Bytes that claim to be DICOM and can't be read as such."""
+
+    status = 500
+
+
+class UnsupportedDicom(FarsightError):
+    """Well-formed, but of a kind that can't be served this way (no pixels, say)."""
+
+    status = 404
+
+
+class PacsError(FarsightError):
+    """A PACS failed us. The message names it and, where there is one, the DIMSE status."""
+
+    status = 502
+
+    def __init__(self, pacs: str, message: str, dimse_status: int | None = None) -> None:
+        suffix = "" if dimse_status is None else f" (DIMSE status 0x{dimse_status:04X})"
+        super().__init__(f"PACS {pacs!r}: {message}{suffix}")
+        self.pacs = pacs
+        self.dimse_status = dimse_status
+
+
+class PacsFailure(PacsError):
+    """The PACS answered with a failure status, or not as the protocol demands."""
+
+
+class PacsRefusedService(PacsFailure):
+    """The PACS doesn't offer the SOP class or operation asked for (C-GET, say)."""
+
+
+class PacsUnavailable(PacsError):
+    """No association could be had: connection refused, association rejected, limit reached."""
+
+    status = 503
+
+
+class PacsTimeout(PacsError):
+    """The PACS accepted the connection but did not answer in time."""
+
+    status = 504
+
+
+class RetrieveIncomplete(PacsError):
+    """The PACS lists instances it did not deliver, also when asked again."""
+
+    def __init__(self, pacs: str, received: int, expected: int, why: str = "") -> None:
+        super().__init__(
+            pacs, f"delivered {received} of the {expected} instances it lists{why and ': ' + why}"
+        )
+        self.received = received
+        self.expected = expected
+
+
+class ArchiveError(FarsightError):
+    """Orthanc's store refused or failed."""
+
+    status = 500
+
+
+class ArchiveFull(ArchiveError):
+    """Orthanc's store has no room left."""
+
+    status = 507

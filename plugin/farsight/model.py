@@ -1,0 +1,111 @@
+"""The values that travel between layers. All frozen; none knows where it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from farsight.errors import InvalidUid
+
+#: One attribute in the DICOM JSON model: {"vr": ..., "Value" | "BulkDataURI" | "InlineBinary"}.
+JsonAttribute = dict[str, Any]
+#: One data set in the DICOM JSON model (PS3.18 F.2): eight upper-case hex digits -> attribute.
+Attributes = dict[str, JsonAttribute]
+
+_UID = re.compile(r"[0-9.]{1,64}\Z")
+
+
+def checked_uid(value: str, where: str) -> str:
+    """The value itself if it is made of digits and dots, 1 to 64 of them.
+
+    PS3.5 9.1 also forbids leading zeros and empty components, but real objects break those
+    rules and must stay reachable; the alphabet is what keeps paths and queries safe.
+
+    Raises: InvalidUid.
+    """
+    if not _UID.match(value):
+        raise InvalidUid(where, value)
+    return value
+
+
+class Level(str, Enum):
+    """Query/Retrieve levels of the Study root (PS3.4 C.3.2); values as (0008,0052) spells them."""
+
+    STUDY = "STUDY"
+    SERIES = "SERIES"
+    IMAGE = "IMAGE"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRef:
+    """Names one series by its two UIDs."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRef:
+    """Names one instance by its three UIDs."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+    @property
+    def series(self) -> SeriesRef:
+        return SeriesRef(self.study_instance_uid, self.series_instance_uid)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierKey:
+    """One key of a C-FIND identifier: tag as eight hex digits, VR, value ("" for universal).
+
+    The value is Unicode; the adapter encodes it in a character set the PACS understands.
+    """
+
+    tag: str
+    vr: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    """One instance as it came over DIMSE, wrapped into Part 10 bytes, otherwise untouched."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    part10: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SubOperations:
+    """What the PACS says of a C-GET or C-MOVE when it ends (PS3.7 9.1.3.1)."""
+
+    completed: int
+    failed: int
+    warning: int
+    dimse_status: int
+    failed_uids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """The record that a series was checked against a source: expected, stored, source, when."""
+
+    expected: int
+    stored: int
+    source: str
+    checked_at: str  # ISO 8601, UTC
+
+    def to_json(self) -> Mapping[str, object]:
+        return {
+            "expected": self.expected,
+            "stored": self.stored,
+            "source": self.source,
+            "checked_at": self.checked_at,
+        }

@@ -1,0 +1,49 @@
+"""The store that is the cache: Orthanc, as the services see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from farsight.model import Attributes, Completeness, IdentifierKey, Level, SeriesRef
+
+
+class Archive(Protocol):
+    """Orthanc's own store. Methods may block; they raise ArchiveError subclasses."""
+
+    def study_instances(self, study_instance_uid: str) -> Mapping[str, Sequence[str]]:
+        """What is stored of a study: SeriesInstanceUID -> its SOPInstanceUIDs. Empty if nothing."""
+        ...
+
+    def store(self, part10: bytes) -> None:
+        """Store one instance; it is durable when this returns.
+
+        Raises: ArchiveError, ArchiveFull.
+        """
+        ...
+
+    def read(self, series: SeriesRef, sop_instance_uid: str) -> bytes:
+        """The Part 10 bytes exactly as stored.
+
+        Raises: NotFound, ArchiveError.
+        """
+        ...
+
+    def completeness(self, series: SeriesRef) -> Completeness | None:
+        """The record left by mark_complete, if the series is still there."""
+        ...
+
+    def mark_complete(self, series: SeriesRef, record: Completeness) -> None:
+        """Keep the record with the series; it goes when the series goes."""
+        ...
+
+    def find(
+        self, level: Level, keys: Sequence[IdentifierKey], *, max_rows: int | None = None
+    ) -> Sequence[Attributes]:
+        """Stored studies, series or instances that may match, as DICOM JSON.
+
+        Wider than asked is allowed (the search matches again); narrower is not. Keys of
+        higher levels that are UIDs are exact. Each row carries, where the stored objects have
+        them, every attribute of `keys` and the UIDs down to its level.
+        """
+        ...

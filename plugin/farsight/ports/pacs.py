@@ -1,0 +1,65 @@
+"""A legacy PACS, as the services see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
+
+Sink = Callable[[ReceivedInstance], None]
+
+
+class Pacs(Protocol):
+    """One remote PACS. Every method may block; all raise PacsError subclasses, never raw I/O errors.
+
+    Implementations hold to the PACS's association limit by themselves.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name the administrator gave it (key in DicomModalities)."""
+        ...
+
+    @property
+    def ae_title(self) -> str:
+        """Its AE title, for (0008,0054) RetrieveAETitle."""
+        ...
+
+    def find(
+        self, level: Level, identifier: Sequence[IdentifierKey], *, max_rows: int | None = None
+    ) -> Iterator[Attributes]:
+        """C-FIND in the Study root (PS3.4 C.4.1). Rows as DICOM JSON, text decoded.
+
+        The Query/Retrieve Level and Specific Character Set are the adapter's business. After
+        `max_rows` rows the query is cancelled (C-CANCEL). Closing the iterator cancels too.
+        A key the PACS doesn't support is absent from its rows.
+
+        Raises: PacsUnavailable, PacsTimeout, PacsFailure.
+        """
+        ...
+
+    def retrieve(
+        self,
+        study_instance_uid: str,
+        series_instance_uid: str | None,
+        sop_instance_uids: Sequence[str],
+        sop_class_uids: Sequence[str],
+        sink: Sink,
+    ) -> SubOperations:
+        """Fetch a study, one of its series, or instances of a series; deliver each to `sink`.
+
+        `sop_instance_uids` empty means all of the level named. `sop_class_uids` says what the
+        objects are, as far as known, so that presentation contexts suffice; empty: unknown.
+        `sink` is called on the caller's thread in order of arrival; when it raises, the
+        retrieve is abandoned and the error goes through. With C-MOVE the instances arrive at
+        Orthanc itself and `sink` isn't called.
+
+        Raises: PacsUnavailable, PacsTimeout, PacsRefusedService, PacsFailure. What was
+        delivered before an error stays delivered.
+        """
+        ...
+
+    def echo(self) -> None:
+        """C-ECHO. Raises PacsError when the PACS can't be reached or refuses."""
+        ...

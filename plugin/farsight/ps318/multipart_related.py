@@ -1,0 +1,68 @@
+"""multipart/related as DICOMweb uses it (PS3.18 8.6.1.2, RFC 2387): writing.
+
+Laws: every part is `--boundary CRLF headers CRLF CRLF body CRLF`; the last line is
+`--boundary-- CRLF`; header names keep their usual case because clients in the field compare
+them literally.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+CRLF = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One body part. `headers` in order, Content-Type first."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | memoryview
+
+    @property
+    def content_type(self) -> str:
+        return next(value for name, value in self.headers if name == "Content-Type")
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedBody:
+    """A multipart/related answer: its parts may be produced lazily, and are read once."""
+
+    root_type: str  # media type of the parts, without parameters
+    boundary: str
+    parts: Iterable[Part]
+
+    @property
+    def content_type(self) -> str:
+        return f'multipart/related; type="{self.root_type}"; boundary={self.boundary}'
+
+    def chunks(self) -> Iterator[bytes]:
+        return encode_related(self.parts, self.boundary)
+
+
+def new_boundary() -> str:
+    """A boundary that can't occur in the parts by accident (128 random bits)."""
+    return f"farsight-{uuid.uuid4().hex}"
+
+
+def encode_related(parts: Iterable[Part], boundary: str) -> Iterator[bytes]:
+    """The wire form, in chunks: per part its delimiter with headers, then its body untouched."""
+    delimiter = b"--" + boundary.encode("ascii")
+    for part in parts:
+        head = "".join(f"{name}: {value}\r\n" for name, value in part.headers)
+        yield delimiter + CRLF + head.encode("utf-8") + CRLF
+        yield bytes(part.body)
+        yield CRLF
+    yield delimiter + b"--" + CRLF
+
+
+def encoded_length(parts: Iterable[Part], boundary: str) -> int:
+    """Content-Length of what encode_related will yield, without joining it."""
+    per_part = len(boundary) + 2 + 2 + 2 + 2  # "--", CRLF after it, blank line, CRLF at the end
+    total = len(boundary) + 6
+    for part in parts:
+        head = sum(len(f"{name}: {value}\r\n".encode()) for name, value in part.headers)
+        total += per_part + head + len(part.body)
+    return total

@@ -1,0 +1,1 @@
+"""What Farsight does: search, retrieve, serve. Knows ports, not transports."""

@@ -1,0 +1,1 @@
+"""HTTP: two doors, one table of routes, transport-free handlers."""

@@ -1,0 +1,59 @@
+"""Request in, Response out: what handlers see, whichever door the client came through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from farsight.ps318.multipart_related import RelatedBody
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, decoded exactly once.
+
+    path: absolute, percent-decoded ("/dicom-web/studies").
+    query: decoded pairs in the order sent, repeated names kept.
+    headers: names in lower case.
+    base_url: scheme and host as the client knows us, no trailing slash: "http://host:8043".
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    base_url: str = ""
+
+    def parameter(self, name: str) -> str | None:
+        """The last value of a query parameter, or None."""
+        values = [value for key, value in self.query if key == name]
+        return values[-1] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedBody:
+    """A body produced while it is sent. content_length in bytes, None where unknown."""
+
+    chunks: Iterator[bytes]
+    content_length: int | None = None
+
+
+Body = bytes | StreamedBody | RelatedBody
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer. Content-Type is among the headers; the doors add lengths and dates."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Body = b""
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name, whatever its case."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    def with_headers(self, *extra: tuple[str, str]) -> Response:
+        return Response(self.status, (*self.headers, *extra), self.body)
