@@ -1,0 +1,84 @@
+"""A search as the keys of a C-FIND identifier (PS3.4 C.4.1.1.3, C.2.2.2).
+
+Law: the identifier never asks for less than the search; whatever a PACS can't be trusted to
+decide goes as a universal key, because every row is matched again when it comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from farsight.model import IdentifierKey, Level
+from farsight.ps318.attribute_id import vr_of
+from farsight.ps318.attribute_levels import (
+    IF_KNOWN,
+    LEVELS,
+    MADE_HERE,
+    REQUIRED,
+    UNIQUE_KEY,
+    holds,
+    optional_keys,
+)
+from farsight.ps318.matching_key import MatchingKey
+from farsight.ps318.search_query import SearchQuery
+
+#: VRs whose values can be sent in an identifier; a C-FIND by floating point is nobody's.
+_SENDABLE = frozenset(
+    {"PN", "LO", "SH", "LT", "ST", "UC", "UR", "UT", "CS", "AE", "AS", "UI", "DA", "TM", "DT"}
+    | {"IS", "DS", "US", "SS", "UL", "SL"}
+)
+
+
+def search_identifier(
+    query: SearchQuery,
+    level: Level,
+    upper_uids: Mapping[str, str],
+    universal_tags: frozenset[str] = frozenset(),
+) -> tuple[IdentifierKey, ...]:
+    """The keys for a C-FIND at `level`, in ascending order of their tags.
+
+    `level` is the query's own or one above it, on the way down. `upper_uids`: tag -> UID of the
+    levels above (and of `level` itself where one object is meant). `universal_tags`: attributes
+    this PACS is known to match badly; they are asked for, not matched.
+    """
+    tags = return_tags(query, level)
+    values = dict.fromkeys(tags, "")
+    for key in query.matching_keys:
+        if holds(level, key.tag) and key.tag not in MADE_HERE:
+            values[key.tag] = "" if key.tag in universal_tags else dimse_value(key)
+    for upper in LEVELS[: LEVELS.index(level)]:
+        values.pop(UNIQUE_KEY[upper], None)
+    values.update(upper_uids)
+    return identifier_keys(values)
+
+
+def return_tags(query: SearchQuery, level: Level) -> frozenset[str]:
+    """What to ask of a source at this level: the required ones and those the client named."""
+    tags = set(REQUIRED[level] + IF_KNOWN[level])
+    tags.update(tag for tag in query.include_fields if holds(level, tag))
+    tags.update(key.tag for key in query.matching_keys if holds(level, key.tag))
+    if query.include_all:
+        tags |= optional_keys(level)
+    return frozenset(tags - MADE_HERE)
+
+
+def identifier_keys(values: Mapping[str, str]) -> tuple[IdentifierKey, ...]:
+    """Keys from tag -> value, in ascending order."""
+    return tuple(IdentifierKey(tag, vr_of(tag) or "UN", value) for tag, value in _sorted(values))
+
+
+def dimse_value(key: MatchingKey) -> str:
+    """The key's value in DIMSE's form; "" (universal) where that can't say as much.
+
+    UIDs become a list with backslashes. Alternatives of other VRs have no form of their own,
+    and neither has a key inside a sequence here.
+    """
+    if len(key.path) > 1 or key.vr not in _SENDABLE:
+        return ""
+    if key.vr == "UI":
+        return "\\".join(key.values)
+    return key.values[0] if len(key.values) == 1 else ""
+
+
+def _sorted(values: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    return sorted(values.items())
