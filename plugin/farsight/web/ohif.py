@@ -1,0 +1,187 @@
+"""OHIF, served from the directory npm's build was unpacked into, at a root of our choice."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlencode
+
+from farsight.errors import MethodNotAllowed, NotFound, SettingsError
+from farsight.web.messages import Request, Response
+from farsight.web.ohif_assets import PAGE, OhifAssets
+from farsight.web.ohif_build import is_plain_root
+
+APP_CONFIG = "app-config.js"
+
+#: Content types by file name ending; anything else is sent as octets.
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".jsonc": "application/json",
+    ".map": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".ttf": "font/ttf",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".webapp": "application/manifest+json",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xml": "application/xml",
+}
+
+#: Names with a digest of the content in them: webpack's bundles, fonts, WebAssembly modules.
+_HASHED_NAME = re.compile(r"(?:\A|[/.])[0-9a-f]{16}\.[a-z0-9]+\Z")
+#: A path with such an ending names a file; UIDs, all digits and dots, don't look like one.
+_FILE_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_REVALIDATE = "no-cache"
+
+_NOT_INSTALLED = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>OHIF is not installed</title>
+<h1>OHIF is not installed</h1>
+<p>Farsight serves the OHIF viewer from <code>{directory}</code>, where there is none.
+Unpack the build that OHIF's authors publish on npm:</p>
+<pre>npm pack @ohif/app@3.13.2
+tar -xzf ohif-app-3.13.2.tgz   # the build is package/dist</pre>
+<p>and name that directory in Farsight's settings. DICOMweb works without it.</p>
+</html>
+"""
+
+
+class OhifHandler:
+    """Answers everything below one root from an OHIF build, moved to that root on the way.
+
+    Paths that name no file are the viewer's own (`viewer?StudyInstanceUIDs=...`) and get its
+    page; missing files are 404. `app-config.js` is ours: it points OHIF at the DICOMweb of the
+    server the page came from. Thread-safe.
+    """
+
+    def __init__(
+        self, dist_directory: Path, root: str = "/ohif/", dicomweb_root: str = "/dicom-web"
+    ) -> None:
+        """dist_directory: may be missing, and may be replaced while we run.
+
+        Raises: SettingsError when a root is not a plain absolute path.
+        """
+        self._directory = dist_directory
+        self._root = _plain_root("the root of OHIF", root)
+        dicomweb = _plain_root("the root of DICOMweb", dicomweb_root.rstrip("/") + "/")
+        self._app_config = app_config(self._root, dicomweb.removesuffix("/"))
+        self._assets = OhifAssets(dist_directory, self._root)
+
+    @property
+    def installed(self) -> bool:
+        """Whether the directory holds a page to serve at all."""
+        return self._assets.installed
+
+    def check(self) -> None:
+        """See, once at start, that what is installed can be served at the root.
+
+        A directory without a build is no error: it answers 404 with the way to install one.
+
+        Raises: OhifBuildUnknown.
+        """
+        if self.installed:
+            self._assets.check()
+
+    def __call__(self, request: Request) -> Response:
+        """GET and HEAD below the root; the door drops the body for HEAD.
+
+        Raises: NotFound, MethodNotAllowed, OhifBuildUnknown.
+        """
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(request.method, ("GET", "HEAD"))
+        if request.path + "/" == self._root:
+            query = "?" + urlencode(request.query) if request.query else ""
+            return Response(302, (("Location", self._root + query),))
+        if not request.path.startswith(self._root):
+            raise NotFound("not a page of OHIF")
+        name = request.path[len(self._root) :]
+        if not self.installed:
+            return self._not_installed()
+        if name == APP_CONFIG:
+            return self._send_app_config(request)
+        return self._send(request, self._file_for(name))
+
+    def _file_for(self, name: str) -> str:
+        if self._assets.path(name) is not None:
+            return name
+        if _FILE_ENDING.search(name) or ".." in name.split("/"):
+            raise NotFound("the OHIF build has no such file")
+        return PAGE
+
+    def _not_installed(self) -> Response:
+        page = _NOT_INSTALLED.format(directory=html.escape(str(self._directory)))
+        return Response(404, (("Content-Type", CONTENT_TYPES[".html"]),), page.encode())
+
+    def _send_app_config(self, request: Request) -> Response:
+        etag = f'"{hashlib.sha256(self._app_config).hexdigest()[:32]}"'
+        headers = _headers(APP_CONFIG, _REVALIDATE, etag)
+        if names_etag(request.headers.get("if-none-match", ""), etag):
+            return Response(304, headers)
+        return Response(200, headers, self._app_config)
+
+    def _send(self, request: Request, name: str) -> Response:
+        asset = self._assets.asset(name)
+        wants_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        gzipped = asset.gzipped if wants_gzip else None
+        etag = f'"{asset.digest}"' if gzipped is None else f'"{asset.digest}-gzip"'
+        # A file that we change keeps its name when the change does: it can't be immutable.
+        fixed = _HASHED_NAME.search(name) is not None and not asset.moved
+        headers = _headers(name, _IMMUTABLE if fixed else _REVALIDATE, etag)
+        if asset.gzipped is not None:
+            headers = (*headers, ("Vary", "Accept-Encoding"))
+        if names_etag(request.headers.get("if-none-match", ""), etag):
+            return Response(304, headers)
+        if gzipped is not None:
+            return Response(200, (*headers, ("Content-Encoding", "gzip")), gzipped)
+        return Response(200, headers, self._assets.content(name))
+
+
+def app_config(root: str, dicomweb_root: str) -> bytes:
+    """The configuration script of an OHIF at `root` whose DICOMweb is at the same origin."""
+    template = Path(__file__).with_name("ohif_app_config.js").read_text(encoding="utf-8")
+    settings = json.dumps({"routerBasename": root, "dicomwebRoot": dicomweb_root})
+    return template.replace("FARSIGHT_SETTINGS", settings).encode("utf-8")
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a header Accept-Encoding allows gzip (RFC 9110 12.5.3); an absent one does not."""
+    weights: dict[str, bool] = {}
+    for item in accept_encoding.lower().split(","):
+        coding, _, parameters = item.partition(";")
+        weight = parameters.replace(" ", "").removeprefix("q=").rstrip("0").rstrip(".")
+        weights[coding.strip()] = not parameters or weight not in ("", "0")
+    return weights.get("gzip", weights.get("*", False))
+
+
+def names_etag(if_none_match: str, etag: str) -> bool:
+    """Whether a header If-None-Match holds the entity tag, compared weakly (RFC 9110 13.1.2)."""
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return etag in tags or "*" in tags
+
+
+def _headers(name: str, caching: str, etag: str) -> tuple[tuple[str, str], ...]:
+    ending = PurePosixPath(name).suffix.lower()
+    return (
+        ("Content-Type", CONTENT_TYPES.get(ending, "application/octet-stream")),
+        ("Cache-Control", caching),
+        ("ETag", etag),
+        ("X-Content-Type-Options", "nosniff"),
+    )
+
+
+def _plain_root(what: str, path: str) -> str:
+    if not is_plain_root(path):
+        raise SettingsError(
+            what, path, "has to be a path like /ohif/ of letters, digits, '.', '_', '~' and '-'"
+        )
+    return path

@@ -1,0 +1,75 @@
+// OHIF's configuration as Farsight serves it at app-config.js. `farsight` is filled in by the
+// server: {"routerBasename": "/ohif/", "dicomwebRoot": "/dicom-web"}.
+window.config = (function (farsight) {
+  const dicomweb = window.location.origin + farsight.dicomwebRoot;
+  let services = null;
+
+  return {
+    name: 'farsight',
+    // With the trailing slash: OHIF addresses its logo relative to the study list's page.
+    routerBasename: farsight.routerBasename,
+    extensions: [
+      {
+        id: 'farsight',
+        // Show the first image once its own series is known, not after all of the study.
+        // Extensions register in order and ours come last: 'default' is there already.
+        preRegistration({ servicesManager }) {
+          services = servicesManager.services;
+          const protocol = services.hangingProtocolService.getProtocolById('default');
+          protocol.hpInitiationCriteria = { minSeriesLoaded: 1 };
+        },
+      },
+    ],
+    modes: [],
+    customizationService: {},
+    showStudyList: true,
+    investigationalUseDialog: { option: 'never' }, // 'always', or { option: 'configure', days: 30 }
+    maxNumberOfWebWorkers: 3,
+    showWarningMessageForCrossOrigin: true,
+    showCPUFallbackMessage: true,
+    showLoadingIndicator: true,
+    experimentalStudyBrowserSort: false,
+    strictZSpacingForVolumeViewport: true,
+    groupEnabledModesFirst: true,
+    allowMultiSelectExport: false,
+    maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 25 },
+    showErrorDetails: 'always',
+    defaultDataSourceName: 'farsight',
+    dataSources: [
+      {
+        namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+        sourceName: 'farsight',
+        configuration: {
+          friendlyName: 'Farsight',
+          name: 'farsight',
+          qidoRoot: dicomweb,
+          wadoRoot: dicomweb,
+          wadoUriRoot: dicomweb,
+          qidoSupportsIncludeField: true,
+          supportsReject: false,
+          supportsFuzzyMatching: false,
+          supportsWildcard: true,
+          staticWado: false,
+          enableStudyLazyLoad: true,
+          imageRendering: 'wadors',
+          // THUMBNAILS: 'wadors' decodes one frame of each series in the browser. Where the server
+          // has /thumbnail, 'thumbnail' (with the strategy 'fetch') leaves the frames alone.
+          thumbnailRendering: 'wadors',
+          thumbnailRequestStrategy: 'fetch',
+          singlepart: 'bulkdata,video',
+          bulkDataURI: { enabled: true, relativeResolution: 'studies' },
+          omitQuotationForMultipartRequest: true,
+        },
+      },
+    ],
+    // A series that fails is missing from the screen: say so, and why.
+    httpErrorHandler(error) {
+      console.warn('DICOMweb request failed with status', error.status);
+      services?.uiNotificationService.show({
+        title: 'Images may be missing',
+        message: 'A DICOMweb request failed with status ' + error.status + '.',
+        type: 'error',
+      });
+    },
+  };
+})(FARSIGHT_SETTINGS);
