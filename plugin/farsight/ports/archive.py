@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from farsight.model import Attributes, Completeness, IdentifierKey, Level, SeriesRef
+from farsight.model import (
+    Attributes,
+    Completeness,
+    IdentifierKey,
+    InstanceRef,
+    Level,
+    SeriesRef,
+)
 
 
 class Archive(Protocol):
     """Orthanc's own store. Methods may block; they raise ArchiveError subclasses."""
 
-    def study_instances(self, study_instance_uid: str) -> Mapping[str, Sequence[str]]:
+    def study_instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
         """What is stored of a study: SeriesInstanceUID -> its SOPInstanceUIDs. Empty if nothing."""
         ...
 
-    def store(self, part10: bytes) -> None:
-        """Store one instance; it is durable when this returns.
+    def series_version(self, series: SeriesRef) -> int:
+        """Changes whenever an instance of the series is added, replaced or deleted."""
+        ...
+
+    def reload(self, study_instance_uid: str) -> None:
+        """Look again at what is stored of a study: others may have stored, deleted, replaced."""
+        ...
+
+    def store(self, ref: InstanceRef, part10: bytes) -> None:
+        """Store one instance; it is durable, and listed by study_instances, when this returns.
 
         Raises: ArchiveError, ArchiveFull.
         """
         ...
 
-    def read(self, series: SeriesRef, sop_instance_uid: str) -> bytes:
+    def read(self, ref: InstanceRef) -> bytes:
         """The Part 10 bytes exactly as stored.
 
         Raises: NotFound, ArchiveError.

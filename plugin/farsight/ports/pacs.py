@@ -11,7 +11,7 @@ Sink = Callable[[ReceivedInstance], None]
 
 
 class Pacs(Protocol):
-    """One remote PACS. Every method may block; all raise PacsError subclasses, never raw I/O errors.
+    """One remote PACS. Methods may block; they raise PacsError subclasses, never raw I/O errors.
 
     Implementations hold to the PACS's association limit by themselves.
     """
@@ -46,6 +46,8 @@ class Pacs(Protocol):
         sop_instance_uids: Sequence[str],
         sop_class_uids: Sequence[str],
         sink: Sink,
+        *,
+        urgent: bool = False,
     ) -> SubOperations:
         """Fetch a study, one of its series, or instances of a series; deliver each to `sink`.
 
@@ -53,7 +55,8 @@ class Pacs(Protocol):
         objects are, as far as known, so that presentation contexts suffice; empty: unknown.
         `sink` is called on the caller's thread in order of arrival; when it raises, the
         retrieve is abandoned and the error goes through. With C-MOVE the instances arrive at
-        Orthanc itself and `sink` isn't called.
+        Orthanc itself and `sink` isn't called. `urgent`: a viewer waits for just this; it goes
+        before other retrieves.
 
         Raises: PacsUnavailable, PacsTimeout, PacsRefusedService, PacsFailure. What was
         delivered before an error stays delivered.

@@ -1,0 +1,136 @@
+"""Where in the archive the objects with given DICOM UIDs are: look-ups without a database query.
+
+A study is loaded at its first use and kept up by events; the least recently used go first.
+Orthanc's resource identifiers are opaque here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from farsight.model import Completeness, InstanceRef, SeriesRef
+
+
+@dataclass(slots=True)
+class SeriesEntry:
+    """One stored series. record: None when not read yet; (None,) when read and absent."""
+
+    resource_id: str = ""
+    version: int = 0
+    instances: dict[str, str] = field(default_factory=dict)  # SOPInstanceUID -> resource id
+    record: tuple[Completeness | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """One row of what is stored: its reference and the archive's ids of it and its series."""
+
+    ref: InstanceRef
+    resource_id: str
+    series_resource_id: str
+
+
+class ArchiveIndex:
+    """Studies by UID, within `max_studies`. Thread-safe."""
+
+    def __init__(self, max_studies: int = 2000) -> None:
+        self._max_studies = max_studies
+        self._lock = threading.Lock()
+        self._studies: OrderedDict[str, dict[str, SeriesEntry]] = OrderedDict()
+        self._by_id: dict[str, InstanceRef] = {}
+        self._version = 0
+
+    def has_study(self, study_instance_uid: str) -> bool:
+        with self._lock:
+            return study_instance_uid in self._studies
+
+    @property
+    def is_empty(self) -> bool:
+        with self._lock:
+            return not self._studies
+
+    def knows(self, resource_id: str) -> bool:
+        with self._lock:
+            return resource_id in self._by_id
+
+    def load(self, study_instance_uid: str, rows: Iterable[StoredInstance]) -> None:
+        """Replaces what is known of a study; versions change only where something differs."""
+        with self._lock:
+            before = self._forget(study_instance_uid)
+            loaded: dict[str, SeriesEntry] = {}
+            for row in rows:
+                uid = row.ref.series_instance_uid
+                entry = loaded.setdefault(uid, SeriesEntry(row.series_resource_id))
+                entry.instances[row.ref.sop_instance_uid] = row.resource_id
+                self._by_id[row.resource_id] = row.ref
+            for uid, entry in loaded.items():
+                old = before.get(uid)
+                if old is not None and old.instances == entry.instances:
+                    entry.version, entry.record = old.version, old.record
+                else:
+                    entry.version = self._next_version()
+            self._studies[study_instance_uid] = loaded
+            while len(self._studies) > self._max_studies:
+                self._forget(next(iter(self._studies)))
+
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version
+
+    def _forget(self, study_instance_uid: str) -> Mapping[str, SeriesEntry]:
+        forgotten = self._studies.pop(study_instance_uid, {})
+        for entry in forgotten.values():
+            for resource_id in entry.instances.values():
+                self._by_id.pop(resource_id, None)
+        return forgotten
+
+    def add(self, stored: StoredInstance, *, replaced: bool = False) -> None:
+        """Notes one stored instance, if its study is loaded."""
+        ref = stored.ref
+        with self._lock:
+            study = self._studies.get(ref.study_instance_uid)
+            if study is None:
+                return
+            entry = study.setdefault(ref.series_instance_uid, SeriesEntry())
+            entry.resource_id = stored.series_resource_id
+            if replaced or ref.sop_instance_uid not in entry.instances:
+                entry.version = self._next_version()
+            entry.instances[ref.sop_instance_uid] = stored.resource_id
+            self._by_id[stored.resource_id] = ref
+
+    def remove(self, resource_id: str) -> InstanceRef | None:
+        """Notes that an instance is gone; its reference if it was known."""
+        with self._lock:
+            ref = self._by_id.pop(resource_id, None)
+            if ref is None:
+                return None
+            study = self._studies.get(ref.study_instance_uid, {})
+            entry = study.get(ref.series_instance_uid)
+            if entry is not None:
+                entry.instances.pop(ref.sop_instance_uid, None)
+                entry.version = self._next_version()
+                entry.record = (None,)
+                if not entry.instances:
+                    del study[ref.series_instance_uid]
+            return ref
+
+    def resource_id(self, ref: InstanceRef) -> str | None:
+        with self._lock:
+            study = self._studies.get(ref.study_instance_uid, {})
+            entry = study.get(ref.series_instance_uid)
+            return None if entry is None else entry.instances.get(ref.sop_instance_uid)
+
+    def instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
+        """SeriesInstanceUID -> SOPInstanceUIDs; a snapshot."""
+        with self._lock:
+            study = self._studies.get(study_instance_uid, {})
+            if study:
+                self._studies.move_to_end(study_instance_uid)
+            return {uid: frozenset(entry.instances) for uid, entry in study.items()}
+
+    def entry(self, series: SeriesRef) -> SeriesEntry | None:
+        with self._lock:
+            return self._studies.get(series.study_instance_uid, {}).get(series.series_instance_uid)

@@ -1,0 +1,76 @@
+"""What Orthanc's index knows of a stored study, series or instance, as DICOM JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from farsight.model import Attributes, JsonAttribute, Level
+
+GetJson = Callable[[str], Any]
+
+_NUMBERS = frozenset({"IS", "US", "UL", "SS", "SL"})
+_DECIMALS = frozenset({"DS", "FL", "FD"})
+_NOT_SPLIT = frozenset({"LT", "ST", "UT", "UR", "PN"})
+
+
+def local_row(level: Level, resource: Mapping[str, Any], get_json: GetJson) -> Attributes:
+    """One expanded answer of `tools/find`; `get_json` fetches the resources above it.
+
+    Only the main DICOM tags Orthanc keeps in its index; no file is read.
+    """
+    row: Attributes = {}
+    _add_tags(row, resource["MainDicomTags"])
+    if level is Level.STUDY:
+        _add_tags(row, resource.get("PatientMainDicomTags", {}))
+        row["00201206"] = {"vr": "IS", "Value": [len(resource["Series"])]}
+    elif level is Level.SERIES:
+        row["00201209"] = {"vr": "IS", "Value": [len(resource["Instances"])]}
+        _add_parents(row, f"/studies/{resource['ParentStudy']}", get_json)
+    else:
+        series = get_json(f"/series/{resource['ParentSeries']}")
+        _add_tags(row, series["MainDicomTags"])
+        _add_parents(row, f"/studies/{series['ParentStudy']}", get_json)
+        metadata = get_json(f"/instances/{resource['ID']}/metadata?expand")
+        if sop_class := metadata.get("SopClassUid"):
+            row["00080016"] = {"vr": "UI", "Value": [sop_class]}
+    return row
+
+
+def _add_parents(row: Attributes, study_uri: str, get_json: GetJson) -> None:
+    study = get_json(study_uri)
+    _add_tags(row, study["MainDicomTags"])
+    _add_tags(row, study.get("PatientMainDicomTags", {}))
+
+
+def _add_tags(row: Attributes, tags: Mapping[str, str]) -> None:
+    for keyword, value in tags.items():
+        tag = tag_for_keyword(keyword)
+        if tag is not None:
+            row[f"{tag:08X}"] = _attribute(dictionary_VR(tag), value)
+
+
+def _attribute(vr: str, value: str) -> JsonAttribute:
+    if value == "":
+        return {"vr": vr}
+    pieces = [value] if vr in _NOT_SPLIT else value.split("\\")
+    if vr == "PN":
+        names = value.split("=")
+        groups = zip(("Alphabetic", "Ideographic", "Phonetic"), names, strict=False)
+        return {"vr": vr, "Value": [{group: name for group, name in groups if name}]}
+    return {"vr": vr, "Value": [_number(vr, piece.strip()) for piece in pieces]}
+
+
+def _number(vr: str, piece: str) -> str | int | float | None:
+    if piece == "":
+        return None
+    try:
+        if vr in _NUMBERS:
+            return int(piece)
+        if vr in _DECIMALS:
+            return float(piece)
+    except ValueError:
+        return piece
+    return piece

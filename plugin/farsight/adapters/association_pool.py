@@ -1,0 +1,170 @@
+"""The associations we may hold with one PACS: a limit never exceeded, kept ones reused.
+
+Laws:
+- Open associations, idle ones included, never exceed the limit: the PACS counts them all.
+- Every permit comes back, whatever raises: only `lease` hands them out, as a context manager.
+- Urgent work (queries, the instance a viewer waits for) goes first, and bulk retrieves leave
+  one association free for it where the limit is three or more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from farsight.adapters.dimse_connection import Connection
+from farsight.dimse.association import AssociationRequest
+from farsight.errors import PacsUnavailable
+
+Connect = Callable[[AssociationRequest], Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """max_associations: open at once. idle_s: how long one is kept unused. wait_s: for a permit."""
+
+    max_associations: int = 3
+    idle_s: float = 10.0
+    wait_s: float = 60.0
+
+
+@dataclass(slots=True)
+class _Idle:
+    request: AssociationRequest
+    connection: Connection
+    since: float
+
+
+class AssociationPool:
+    """Hands out connections to one PACS within its limits. Thread-safe."""
+
+    def __init__(self, name: str, limits: PoolLimits, connect: Connect) -> None:
+        self._name = name
+        self._limits = limits
+        self._connect = connect
+        self._changed = threading.Condition()
+        self._idle: list[_Idle] = []
+        self._open = 0
+        self._urgent_waiting = 0
+        self._closed = False
+        self._reaper: threading.Thread | None = None
+
+    @property
+    def open_associations(self) -> int:
+        """How many the PACS sees now, idle ones included."""
+        with self._changed:
+            return self._open
+
+    @contextmanager
+    def lease(self, request: AssociationRequest, *, urgent: bool) -> Iterator[Connection]:
+        """A connection for `request`, kept for the next user if it is still usable afterwards.
+
+        Raises: PacsUnavailable when no permit is free within wait_s, or as Connection does.
+        """
+        connection = self._take(request, urgent=urgent)
+        try:
+            if connection is None:
+                connection = self._connect(request)
+            yield connection
+        except BaseException:
+            if connection is not None:
+                connection.abort()
+            raise
+        finally:
+            self._give_back(request, connection)
+
+    def _take(self, request: AssociationRequest, *, urgent: bool) -> Connection | None:
+        """Waits for a permit; a kept connection, or None when a new one has to be opened."""
+        deadline = time.monotonic() + self._limits.wait_s
+        stale: list[Connection] = []
+        try:
+            with self._changed:
+                self._urgent_waiting += urgent
+                try:
+                    while not self._may_go(urgent=urgent):
+                        remaining = deadline - time.monotonic()
+                        if remaining <= 0 or self._closed:
+                            raise PacsUnavailable(
+                                self._name,
+                                f"all {self._limits.max_associations} associations are in use",
+                            )
+                        self._changed.wait(remaining)
+                    return self._claim(request, stale)
+                finally:
+                    self._urgent_waiting -= urgent
+        finally:
+            for connection in stale:
+                connection.release()
+
+    def _may_go(self, *, urgent: bool) -> bool:
+        busy = self._open - len(self._idle)
+        limit = self._limits.max_associations
+        if urgent:
+            return busy < limit
+        return busy < (limit - 1 if limit >= 3 else limit) and not (
+            self._urgent_waiting and busy >= limit - 1
+        )
+
+    def _claim(self, request: AssociationRequest, stale: list[Connection]) -> Connection | None:
+        """A kept connection or None, with one permit counted for either; called under the lock."""
+        for position in range(len(self._idle) - 1, -1, -1):
+            if self._idle[position].request == request:
+                connection = self._idle.pop(position).connection
+                if connection.is_alive():
+                    return connection
+                connection.close()
+                self._open -= 1
+        while self._open >= self._limits.max_associations:
+            stale.append(self._idle.pop(0).connection)
+            self._open -= 1
+        self._open += 1
+        return None
+
+    def _give_back(self, request: AssociationRequest, connection: Connection | None) -> None:
+        keep = connection is not None and connection.usable
+        with self._changed:
+            keep = keep and not self._closed and self._limits.idle_s > 0
+            if keep and connection is not None:
+                self._idle.append(_Idle(request, connection, time.monotonic()))
+                self._start_reaper()
+            else:
+                self._open -= 1
+            self._changed.notify_all()
+        if not keep and connection is not None:
+            connection.release()
+
+    def _start_reaper(self) -> None:
+        if self._reaper is None or not self._reaper.is_alive():
+            self._reaper = threading.Thread(
+                target=self._reap, name=f"farsight-idle-{self._name}", daemon=True
+            )
+            self._reaper.start()
+
+    def _reap(self) -> None:
+        """Closes kept connections when their time is over; ends when none is left."""
+        while True:
+            with self._changed:
+                if not self._idle:
+                    self._reaper = None
+                    return
+                due_s = self._idle[0].since + self._limits.idle_s - time.monotonic()
+                if due_s > 0:
+                    self._changed.wait(due_s)
+                    continue
+                expired = self._idle.pop(0).connection
+                self._open -= 1
+                self._changed.notify_all()
+            expired.release()
+
+    def close(self) -> None:
+        """Releases what is idle and lets nobody wait any longer."""
+        with self._changed:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            self._open -= len(idle)
+            self._changed.notify_all()
+        for kept in idle:
+            kept.connection.release()

@@ -1,0 +1,193 @@
+"""One association over a socket: the only place where DIMSE meets the network.
+
+Reads with recv_into a large buffer and asks for quick acknowledgements after every read:
+without them a default peer waits for its delayed-ACK timer on each PDU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from farsight.dimse.association import (
+    ABORT,
+    PDU_ABORT,
+    PDU_RELEASE_RP,
+    PDU_RELEASE_RQ,
+    RELEASE_RP,
+    RELEASE_RQ,
+    Accepted,
+    AssociationRequest,
+    ProtocolError,
+    Rejected,
+    encode_request,
+    read_reply,
+)
+from farsight.dimse.pdata import Message, PdataReader, Pdu, write_message
+from farsight.errors import PacsError, PacsFailure, PacsTimeout, PacsUnavailable
+
+LOG = logging.getLogger("farsight.dimse")
+_RELEASE_WAIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each phase may take, in seconds."""
+
+    connect_s: float = 5.0
+    acse_s: float = 10.0
+    dimse_s: float = 30.0
+
+
+class Connection:
+    """An established association. Not for two threads at once.
+
+    After any error it is closed; `usable` says whether it may be kept for another request.
+    """
+
+    def __init__(
+        self, name: str, address: tuple[str, int], request: AssociationRequest, timeouts: Timeouts
+    ) -> None:
+        self._name = name
+        self._timeouts = timeouts
+        self._reader = PdataReader()
+        self._ready: list[Message | Pdu] = []
+        self._message_id = 0
+        self.usable = True
+        self._socket = self._connect(address)
+        try:
+            self.accepted = self._negotiate(request)
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, address: tuple[str, int]) -> socket.socket:
+        try:
+            connected = socket.create_connection(address, timeout=self._timeouts.connect_s)
+        except TimeoutError as error:
+            raise PacsTimeout(
+                self._name, f"no connection to {address[0]}:{address[1]} in time"
+            ) from error
+        except OSError as error:
+            raise PacsUnavailable(
+                self._name, f"no connection to {address[0]}:{address[1]} ({error.strerror})"
+            ) from error
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connected
+
+    def _negotiate(self, request: AssociationRequest) -> Accepted:
+        self._send(encode_request(request))
+        event = self._next_event(self._timeouts.acse_s, "an answer to the association request")
+        try:
+            if not isinstance(event, Pdu):
+                raise ProtocolError("data before the association was accepted")
+            reply = read_reply(request, event.pdu_type, event.body)
+        except ProtocolError as error:
+            raise PacsFailure(self._name, str(error)) from error
+        if isinstance(reply, Rejected):
+            raise PacsUnavailable(self._name, str(reply))
+        return reply
+
+    def next_message_id(self) -> int:
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._message_id
+
+    def send(self, context_id: int, command: bytes, data_set: bytes | None = None) -> None:
+        """Raises: PacsUnavailable when the connection is gone."""
+        self._send(write_message(context_id, command, data_set, self.accepted.max_pdu_bytes))
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.settimeout(self._timeouts.dimse_s)
+            self._socket.sendall(data)
+        except OSError as error:
+            raise self._broken(PacsUnavailable(self._name, "connection lost")) from error
+
+    def receive(self) -> Message:
+        """The next DIMSE message.
+
+        Raises: PacsTimeout after dimse_s of silence, PacsFailure on abort or protocol breach,
+        PacsUnavailable when the connection is gone.
+        """
+        event = self._next_event(self._timeouts.dimse_s, "a DIMSE message")
+        if isinstance(event, Message):
+            return event
+        if event.pdu_type == PDU_ABORT:
+            raise self._broken(PacsFailure(self._name, "association aborted by the PACS"))
+        if event.pdu_type == PDU_RELEASE_RQ:
+            with contextlib.suppress(OSError):
+                self._socket.sendall(RELEASE_RP)
+            raise self._broken(PacsFailure(self._name, "association released by the PACS"))
+        raise self._broken(PacsFailure(self._name, f"unexpected PDU 0x{event.pdu_type:02X}"))
+
+    def _next_event(self, timeout_s: float, awaited: str) -> Message | Pdu:
+        while not self._ready:
+            space = self._reader.space()
+            try:
+                self._socket.settimeout(timeout_s)
+                count = self._socket.recv_into(space)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            except TimeoutError as error:
+                why = f"{awaited} did not come within {timeout_s:g} s"
+                raise self._broken(PacsTimeout(self._name, why)) from error
+            except OSError as error:
+                raise self._broken(PacsUnavailable(self._name, "connection lost")) from error
+            finally:
+                space.release()
+            if count == 0:
+                why = "connection closed by the PACS" + (
+                    " in the middle of a message" if self._reader.in_message else ""
+                )
+                raise self._broken(PacsUnavailable(self._name, why))
+            try:
+                self._ready = list(self._reader.received(count))[::-1]
+            except ProtocolError as error:
+                raise self._broken(PacsFailure(self._name, str(error))) from error
+        return self._ready.pop()
+
+    def _broken(self, error: PacsError) -> PacsError:
+        self.abort()
+        return error
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection may be used again: open, and nothing unasked has come."""
+        if not self.usable or self._ready:
+            return False
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        return not readable
+
+    def release(self) -> None:
+        """A-RELEASE, politely; whatever happens, the socket is closed afterwards."""
+        if not self.usable:
+            return
+        self.usable = False
+        deadline = time.monotonic() + _RELEASE_WAIT_S
+        with contextlib.suppress(OSError, PacsError):
+            self._socket.sendall(RELEASE_RQ)
+            for event in self._until(deadline):
+                if isinstance(event, Pdu) and event.pdu_type in (PDU_RELEASE_RP, PDU_ABORT):
+                    break
+        self.close()
+
+    def _until(self, deadline: float) -> Iterator[Message | Pdu]:
+        while (remaining := deadline - time.monotonic()) > 0:
+            yield self._next_event(remaining, "the answer to A-RELEASE")
+
+    def abort(self) -> None:
+        """A-ABORT, then close. For abandoned or broken associations."""
+        if self.usable:
+            self.usable = False
+            with contextlib.suppress(OSError):
+                self._socket.settimeout(0.5)
+                self._socket.sendall(ABORT)
+        self.close()
+
+    def close(self) -> None:
+        self.usable = False
+        self._socket.close()

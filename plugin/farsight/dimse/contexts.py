@@ -1,0 +1,110 @@
+"""Which presentation contexts to propose (PS3.8 7.1.1.13; PS3.4 C.5.3).
+
+A storage context holds one transfer syntax only, so that the PACS can send each object as it
+keeps it: with several in one context the peer picks one and would have to convert, or fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pynetdicom import AllStoragePresentationContexts
+
+from farsight.dimse.association import MAX_CONTEXTS, ProposedContext
+from farsight.dimse.identifier_encoding import EXPLICIT_LE, IMPLICIT_LE
+
+VERIFICATION = "1.2.840.10008.1.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+
+EXPLICIT_BE = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+UNCOMPRESSED = (EXPLICIT_LE, IMPLICIT_LE)
+#: Everything a stored object may be encoded in (PS3.5 annex A, PS3.6 table A-1), commonest first.
+STORED_SYNTAXES = (
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    "1.2.840.10008.1.2.4.70",  # JPEG Lossless SV1
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    "1.2.840.10008.1.2.4.50",  # JPEG Baseline
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
+    "1.2.840.10008.1.2.5",  # RLE
+    "1.2.840.10008.1.2.4.51",  # JPEG Extended
+    "1.2.840.10008.1.2.4.57",  # JPEG Lossless
+    "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+    EXPLICIT_BE,
+    DEFLATED,
+    "1.2.840.10008.1.2.4.201",  # HTJ2K lossless
+    "1.2.840.10008.1.2.4.202",  # HTJ2K lossless RPCL
+    "1.2.840.10008.1.2.4.203",  # HTJ2K
+    "1.2.840.10008.1.2.4.102",  # MPEG-4 AVC
+    "1.2.840.10008.1.2.4.103",
+    "1.2.840.10008.1.2.4.104",
+    "1.2.840.10008.1.2.4.105",
+    "1.2.840.10008.1.2.4.106",
+    "1.2.840.10008.1.2.4.107",  # HEVC
+    "1.2.840.10008.1.2.4.108",
+    "1.2.840.10008.1.2.4.100",  # MPEG-2
+    "1.2.840.10008.1.2.4.101",
+)
+#: How many SOP classes fit beside the C-GET context when each has one context per syntax.
+CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - 1) // len(STORED_SYNTAXES)
+
+
+def service_contexts(sop_class_uid: str) -> tuple[ProposedContext, ...]:
+    """For C-FIND, C-MOVE and C-ECHO: the service, in either uncompressed encoding."""
+    return (ProposedContext(sop_class_uid, UNCOMPRESSED),)
+
+
+def get_contexts(
+    sop_class_uids: Sequence[str], *, uncompressed_only: bool
+) -> tuple[ProposedContext, ...]:
+    """For C-GET of objects of those classes; none given: every storage class there is.
+
+    With unknown classes each gets one context with the uncompressed encodings and one with all
+    compressed ones, as many as fit, commonest classes first.
+    """
+    proposed = [ProposedContext(STUDY_ROOT_GET, UNCOMPRESSED)]
+    if uncompressed_only:
+        for uid in sop_class_uids or _STORAGE_CLASSES:
+            proposed.append(ProposedContext(uid, UNCOMPRESSED))
+    elif sop_class_uids:
+        for uid in sop_class_uids:
+            proposed.extend(ProposedContext(uid, (syntax,)) for syntax in STORED_SYNTAXES)
+    else:
+        compressed = tuple(s for s in STORED_SYNTAXES if s not in UNCOMPRESSED)
+        for uid in _COMMON_CLASSES:
+            proposed.append(ProposedContext(uid, compressed))
+        for uid in _STORAGE_CLASSES:
+            proposed.append(ProposedContext(uid, UNCOMPRESSED))
+    return tuple(proposed[:MAX_CONTEXTS])
+
+
+_COMMON_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.2",  # CT
+    "1.2.840.10008.5.1.4.1.1.4",  # MR
+    "1.2.840.10008.5.1.4.1.1.1",  # CR
+    "1.2.840.10008.5.1.4.1.1.1.1",  # DX
+    "1.2.840.10008.5.1.4.1.1.1.2",  # MG
+    "1.2.840.10008.5.1.4.1.1.6.1",  # US
+    "1.2.840.10008.5.1.4.1.1.3.1",  # US multi-frame
+    "1.2.840.10008.5.1.4.1.1.7",  # SC
+    "1.2.840.10008.5.1.4.1.1.12.1",  # XA
+    "1.2.840.10008.5.1.4.1.1.20",  # NM
+    "1.2.840.10008.5.1.4.1.1.128",  # PET
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+    "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR
+    "1.2.840.10008.5.1.4.1.1.13.1.3",  # Breast tomosynthesis
+    "1.2.840.10008.5.1.4.1.1.77.1.6",  # Whole slide microscopy
+)
+
+
+def _storage_classes() -> tuple[str, ...]:
+    known = [str(c.abstract_syntax) for c in AllStoragePresentationContexts]
+    rest = sorted(set(known) - set(_COMMON_CLASSES), key=lambda uid: (len(uid), uid))
+    return (*_COMMON_CLASSES, *rest)
+
+
+_STORAGE_CLASSES = _storage_classes()

@@ -1,0 +1,73 @@
+"""C-FIND, C-GET and C-MOVE identifiers as bytes (PS3.4 C.2.2.1, PS3.5 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
+from farsight.model import IdentifierKey, Level
+
+IMPLICIT_LE = "1.2.840.10008.1.2"
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_QUERY_RETRIEVE_LEVEL = 0x00080052
+
+
+def encode_identifier(
+    level: Level,
+    keys: Sequence[IdentifierKey],
+    transfer_syntax_uid: str,
+    character_set: str | None,
+) -> bytes:
+    """The identifier's bytes; `character_set` None leaves (0008,0005) out (retrieve identifiers).
+
+    Raises: UnicodeEncodeError when a value doesn't fit the character set.
+    """
+    data_set = Dataset()
+    data_set.add_new(_QUERY_RETRIEVE_LEVEL, "CS", level.value)
+    for key in keys:
+        empty: object = [] if key.vr == "SQ" else ""
+        data_set.add_new(int(key.tag, 16), key.vr, _value(key) if key.value else empty)
+    if character_set is not None:
+        data_set.add_new(_SPECIFIC_CHARACTER_SET, "CS", character_set)
+    _check_encodable(keys, character_set)
+    buffer = DicomBytesIO()
+    buffer.is_little_endian = True
+    buffer.is_implicit_VR = transfer_syntax_uid == IMPLICIT_LE
+    write_dataset(buffer, data_set, parent_encoding=_python_encoding(character_set))
+    return BytesIO.getvalue(buffer.parent)  # type: ignore[arg-type]
+
+
+def _value(key: IdentifierKey) -> object:
+    if key.vr in ("US", "SS", "UL", "SL"):
+        return [int(number) for number in key.value.split("\\")]
+    return key.value.split("\\") if "\\" in key.value and key.vr not in _ONE_VALUE else key.value
+
+
+_ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
+
+
+def _python_encoding(character_set: str | None) -> list[str]:
+    from pydicom.charset import convert_encodings
+
+    return convert_encodings(character_set or "ISO_IR 6")
+
+
+def _check_encodable(keys: Sequence[IdentifierKey], character_set: str | None) -> None:
+    """pydicom replaces what doesn't fit; a query must never become another query."""
+    if all(key.value.isascii() for key in keys):
+        return
+    encodings = _python_encoding(character_set)
+    for key in keys:
+        for encoding in encodings:
+            try:
+                key.value.encode(encoding)
+                break
+            except UnicodeEncodeError:
+                continue
+        else:
+            raise UnicodeEncodeError(encodings[0], key.value, 0, len(key.value), "not encodable")

@@ -1,0 +1,44 @@
+"""DIMSE status codes and what they mean to us (PS3.4 C.4, PS3.7 annex C)."""
+
+from __future__ import annotations
+
+PENDING = (0xFF00, 0xFF01)
+SUCCESS = 0x0000
+CANCELLED = 0xFE00
+#: C-GET, C-MOVE: sub-operations complete, one or more failures or warnings (PS3.4 C.4.3.1.4).
+SUB_OPERATIONS_WARNING = 0xB000
+#: The service itself isn't there (PS3.7 C.5.10, C.5.15 and kin): another engine may work.
+REFUSED_SERVICE = frozenset({0x0112, 0x0118, 0x0122, 0x0211})
+
+_MEANINGS = {
+    0x0105: "no such attribute",
+    0x0106: "invalid attribute value",
+    0x0110: "processing failure",
+    0x0112: "no such SOP instance",
+    0x0117: "invalid SOP instance",
+    0x0118: "no such SOP class",
+    0x0122: "SOP class not supported",
+    0x0124: "not authorized",
+    0x0210: "duplicate invocation",
+    0x0211: "unrecognized operation",
+    0x0212: "mistyped argument",
+    0x0213: "resource limitation",
+    0xA700: "out of resources",
+    0xA701: "out of resources, unable to calculate the number of matches",
+    0xA702: "out of resources, unable to perform sub-operations",
+    0xA801: "move destination unknown",
+    0xA900: "identifier does not match SOP class",
+    0xB000: "sub-operations complete, with failures or warnings",
+    0xFE00: "cancelled",
+}
+
+
+def describe(status: int) -> str:
+    """A few words for a status; classes of codes where the standard defines a class."""
+    if status in _MEANINGS:
+        return _MEANINGS[status]
+    if 0xC000 <= status <= 0xCFFF:
+        return "unable to process"
+    if 0xA700 <= status <= 0xA7FF:
+        return "out of resources"
+    return "failure"

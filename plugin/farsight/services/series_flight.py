@@ -1,0 +1,128 @@
+"""One series on its way from a PACS: what is expected, what is here, what is stored.
+
+One flight exists per series at a time; everyone who needs the series waits on it. It lands
+when every expected instance is stored, or with an error when no more is to be had.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+from farsight.errors import FarsightError
+from farsight.model import SeriesRef
+
+
+class SeriesFlight:
+    """The state shared by the thread that fetches and the threads that wait. Thread-safe."""
+
+    def __init__(self, series: SeriesRef) -> None:
+        self.series = series
+        self.started_at = time.time()
+        self.source = ""
+        self._changed = threading.Condition()
+        self._expected: Mapping[str, str] | None = None
+        self._here: set[str] = set()
+        self._stored: set[str] = set()
+        self._received_bytes = 0
+        self._error: FarsightError | None = None
+        self._fetched = False
+        self._landed = threading.Event()
+
+    def expect(self, source: str, expected: Mapping[str, str], held: frozenset[str]) -> None:
+        """What the source lists (SOPInstanceUID -> SOPClassUID or "") and what is stored of it."""
+        with self._changed:
+            self.source = source
+            self._expected = expected
+            self._here |= held
+            self._stored |= held
+            self._changed.notify_all()
+
+    def arrived(self, sop_instance_uid: str, size: int) -> None:
+        with self._changed:
+            self._here.add(sop_instance_uid)
+            self._received_bytes += size
+            self._changed.notify_all()
+
+    def stored(self, sop_instance_uids: frozenset[str]) -> None:
+        """Instances now durable in the archive, whichever way they came."""
+        with self._changed:
+            self._here |= sop_instance_uids
+            self._stored |= sop_instance_uids
+            self._changed.notify_all()
+
+    def fail(self, error: FarsightError) -> None:
+        """No more will come by itself; the first error stays."""
+        with self._changed:
+            if self._error is None:
+                self._error = error
+            self._changed.notify_all()
+
+    def fetched(self) -> None:
+        """The fetching thread is through, well or not."""
+        with self._changed:
+            self._fetched = True
+            self._changed.notify_all()
+
+    def missing(self) -> frozenset[str]:
+        """Expected and not here yet."""
+        with self._changed:
+            return frozenset((self._expected or {}).keys() - self._here)
+
+    def may_land(self) -> bool:
+        """True once, when fetching is over and nothing that is here still has to be stored."""
+        with self._changed:
+            if self._landed.is_set() or not self._fetched:
+                return False
+            if self._error is None and not self._here <= self._stored:
+                return False
+            self._landed.set()
+            return True
+
+    @property
+    def error(self) -> FarsightError | None:
+        with self._changed:
+            return self._error
+
+    @property
+    def expected(self) -> Mapping[str, str] | None:
+        with self._changed:
+            return self._expected
+
+    def stored_count(self) -> int:
+        with self._changed:
+            return len(self._stored)
+
+    def wait_all_here(self, timeout_s: float) -> bool:
+        """Until every expected instance is here or an error ends it. False: time is over."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._over():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return False
+                self._changed.wait(remaining)
+            return True
+
+    def _over(self) -> bool:
+        if self._error is not None or self._fetched:
+            return True
+        return self._expected is not None and self._expected.keys() <= self._here
+
+    def progress(self) -> dict[str, object]:
+        """For GET /farsight/retrieves."""
+        with self._changed:
+            state = "failed" if self._error else "storing" if self._fetched else "retrieving"
+            return {
+                "study": self.series.study_instance_uid,
+                "series": self.series.series_instance_uid,
+                "source": self.source,
+                "expected": None if self._expected is None else len(self._expected),
+                "received": len(self._here),
+                "stored": len(self._stored),
+                "bytes": self._received_bytes,
+                "age_s": round(time.time() - self.started_at, 3),
+                "state": state,
+                "error": None if self._error is None else str(self._error),
+            }
