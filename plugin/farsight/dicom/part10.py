@@ -1,4 +1,4 @@
-"""DICOM files (PS3.10 section 7): reading them in place, and wrapping a data set into one."""
+"""DICOM files (PS3.10 section 7): reading them, and wrapping a data set into one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from struct import pack
 from typing import Final
 
-from farsight.dicom.data_set import DataSet
-from farsight.dicom.elements import Span
+from farsight.dicom.elements import DataSet, DicomObject
+from farsight.dicom.positions import Span
 from farsight.dicom.scan import Scanner
 from farsight.dicom.transfer_syntax import (
     DEFLATED,
@@ -29,37 +29,6 @@ MAX_INFLATED_BYTES: Final = 512 * 1024 * 1024
 
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
 _VRS: Final = SHORT_VRS.keys() | LONG_VRS.keys()
-
-
-class DicomObject(DataSet):
-    """One DICOM file. `body` is `data` itself, or for deflated syntaxes what it inflates to."""
-
-    __slots__ = ("data", "dataset_offset", "transfer_syntax_uid")
-
-    def __init__(
-        self, data: bytes, body: bytes, span: Span, dataset_offset: int, transfer_syntax_uid: str
-    ) -> None:
-        super().__init__(Scanner(body), span)
-        self.data = data
-        self.dataset_offset = dataset_offset
-        self.transfer_syntax_uid = transfer_syntax_uid
-
-    @property
-    def sop_class_uid(self) -> str:
-        """Empty where the data set has none; so are the other UIDs."""
-        return self.text(0x00080016) or ""
-
-    @property
-    def sop_instance_uid(self) -> str:
-        return self.text(0x00080018) or ""
-
-    @property
-    def study_instance_uid(self) -> str:
-        return self.text(0x0020000D) or ""
-
-    @property
-    def series_instance_uid(self) -> str:
-        return self.text(0x0020000E) or ""
 
 
 def parse_object(data: bytes, *, max_inflated_bytes: int = MAX_INFLATED_BYTES) -> DicomObject:

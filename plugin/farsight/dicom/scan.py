@@ -15,8 +15,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from farsight.dicom.elements import Element, Elements, Span
 from farsight.dicom.encapsulated import ITEM_BIG, ITEM_LITTLE, SEQUENCE_ENDS, walk_fragments
+from farsight.dicom.positions import Element, Elements, Span
 from farsight.dicom.vr import (
     LONG_VRS,
     PUBLIC_VRS,
