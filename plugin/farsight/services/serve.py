@@ -1,0 +1,169 @@
+"""Answers from our own bytes: metadata, objects, frames, bulk data."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from farsight.dicom.elements import DicomObject
+from farsight.model import InstanceRef, SeriesRef
+from farsight.ports.archive import Archive
+from farsight.ps318.dicom_json import object_json
+from farsight.services.retrieve import Holdings, RetrieveService
+
+_INSTANCE_NUMBER = 0x00200013
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A JSON array of data sets. warnings: why it may not be all there is."""
+
+    json: bytes
+    warnings: tuple[str, ...] = ()
+
+
+class _CachedSeries:
+    """The metadata of one series as it was at one version of the archive."""
+
+    __slots__ = ("json", "version", "zipped")
+
+    def __init__(self, version: int, json: bytes) -> None:
+        self.version = version
+        self.json = json
+        self.zipped: bytes | None = None
+
+
+class ServeService:
+    """Reads through the retrieve service; keeps the metadata of complete series. Thread-safe."""
+
+    def __init__(
+        self, retrieve: RetrieveService, archive: Archive, max_metadata_bytes: int = 128 << 20
+    ) -> None:
+        self._retrieve = retrieve
+        self._archive = archive
+        self._max_bytes = max_metadata_bytes
+        self._lock = threading.Lock()
+        self._cached: OrderedDict[tuple[SeriesRef, str], _CachedSeries] = OrderedDict()
+        self._bytes = 0
+
+    def instance(self, ref: InstanceRef) -> DicomObject:
+        """One instance. Raises: NotFound, PacsError, ArchiveError, MalformedDicom."""
+        return self._retrieve.instance(ref)
+
+    def instances(self, holdings: Holdings) -> Iterator[DicomObject]:
+        """The instances of a settled series, one at a time."""
+        series = holdings.series
+        for uid in holdings.sop_instance_uids:
+            yield self._retrieve.instance(
+                InstanceRef(series.study_instance_uid, series.series_instance_uid, uid)
+            )
+
+    def series(self, series: SeriesRef) -> Holdings:
+        """What there is of a series, once it is here. Raises: as RetrieveService.ensure_series."""
+        return self._retrieve.ensure_series(series)
+
+    def study(self, study_instance_uid: str) -> tuple[list[Holdings], tuple[str, ...]]:
+        """What there is of every series of a study, once all is here, and the warnings.
+
+        Raises: as RetrieveService.ensure_series.
+        """
+        all_series, warning = self._retrieve.study_series(study_instance_uid)
+        flights = [(series, self._retrieve.start_series(series)) for series in all_series]
+        settled = [self._retrieve.settle_series(series, flight) for series, flight in flights]
+        warnings = [warning, *(holdings.warning for holdings in settled)]
+        return settled, tuple(text for text in warnings if text is not None)
+
+    # ---- metadata
+
+    def instance_metadata(self, ref: InstanceRef, root: str) -> Metadata:
+        """`root`: absolute URL of the service with its trailing slash, for BulkDataURIs."""
+        return Metadata(_array([object_json(self.instance(ref), _bulk_data_root(root, ref))]))
+
+    def series_metadata(self, series: SeriesRef, root: str) -> Metadata:
+        """The metadata of every instance, in the order of their instance numbers."""
+        cached = self._lookup(series, root)
+        if cached is not None:
+            return Metadata(cached.json)
+        version = self._archive.series_version(series)
+        holdings = self.series(series)
+        return self._build(holdings, root, version)
+
+    def study_metadata(self, study_instance_uid: str, root: str) -> Metadata:
+        """The metadata of every instance of every series."""
+        settled, warnings = self.study(study_instance_uid)
+        arrays = [
+            self._build(holdings, root, self._archive.series_version(holdings.series)).json
+            for holdings in settled
+        ]
+        inner = [array[1:-1] for array in arrays if len(array) > 2]
+        return Metadata(b"[" + b",".join(inner) + b"]", warnings)
+
+    def zipped(self, series: SeriesRef, root: str, metadata: Metadata) -> bytes:
+        """The gzip form of a series' metadata, kept beside it."""
+        with self._lock:
+            cached = self._cached.get((series, root))
+        if cached is None or cached.json is not metadata.json:
+            return gzip.compress(metadata.json, 4)
+        if cached.zipped is None:
+            cached.zipped = gzip.compress(cached.json, 6)
+        return cached.zipped
+
+    def _lookup(self, series: SeriesRef, root: str) -> _CachedSeries | None:
+        with self._lock:
+            cached = self._cached.get((series, root))
+            if cached is not None:
+                self._cached.move_to_end((series, root))
+        if cached is None or cached.version != self._archive.series_version(series):
+            return None
+        return cached
+
+    def _build(self, holdings: Holdings, root: str, version: int) -> Metadata:
+        series = holdings.series
+        rows = []
+        for instance in self.instances(holdings):
+            ref = InstanceRef(
+                series.study_instance_uid,
+                series.series_instance_uid,
+                instance.sop_instance_uid,
+            )
+            number = instance.number(_INSTANCE_NUMBER)
+            rows.append(
+                (
+                    number is None,
+                    number or 0,
+                    ref.sop_instance_uid,
+                    object_json(instance, _bulk_data_root(root, ref)),
+                )
+            )
+        rows.sort(key=lambda row: row[:3])
+        json = _array([row[3] for row in rows])
+        if holdings.warning is not None:
+            return Metadata(json, (holdings.warning,))
+        if self._archive.completeness(series) is not None:
+            self._keep(series, root, _CachedSeries(version, json))
+        return Metadata(json)
+
+    def _keep(self, series: SeriesRef, root: str, cached: _CachedSeries) -> None:
+        if cached.version != self._archive.series_version(series):
+            return  # it grew while it was built; the next one is kept
+        with self._lock:
+            old = self._cached.pop((series, root), None)
+            self._bytes += len(cached.json) - (0 if old is None else len(old.json))
+            self._cached[(series, root)] = cached
+            while self._bytes > self._max_bytes and len(self._cached) > 1:
+                _, evicted = self._cached.popitem(last=False)
+                self._bytes -= len(evicted.json)
+
+
+def _array(objects: list[str]) -> bytes:
+    return ("[" + ",".join(objects) + "]").encode("utf-8")
+
+
+def _bulk_data_root(root: str, ref: InstanceRef) -> str:
+    return (
+        f"{root}studies/{ref.study_instance_uid}/series/{ref.series_instance_uid}"
+        f"/instances/{ref.sop_instance_uid}/bulkdata"
+    )

@@ -1,0 +1,104 @@
+"""What has to hold before Farsight starts; what doesn't is refused with the way to mend it.
+
+Only the standard library is imported here: this runs before anything else may be.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+REQUIRED_PACKAGES = ("pydicom", "pynetdicom", "cheroot")
+#: SDK functions without which nothing works (all are in python plugin 4.0).
+REQUIRED_SDK = (
+    "GetConfiguration",
+    "LogError",
+    "LogInfo",
+    "LogWarning",
+    "RegisterOnChangeCallback",
+    "RegisterRestCallback",
+    "RestApiGet",
+    "RestApiPost",
+    "RestApiPut",
+)
+
+
+class StartRefused(Exception):
+    """Farsight doesn't start; the message says why and what to do. It ends Orthanc's start."""
+
+
+def check_packages() -> None:
+    """Raises: StartRefused naming the missing packages and the line that installs them."""
+    missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
+    if not missing:
+        return
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    raise StartRefused(
+        f"Farsight: Python {version} embedded in Orthanc finds no package "
+        f"{', '.join(repr(name) for name in missing)}. Install with: "
+        f"python{version} -m venv /opt/farsight && /opt/farsight/bin/pip install "
+        f"{' '.join(missing)}; then start Orthanc with "
+        f"PYTHONPATH=/opt/farsight/lib/python{version}/site-packages"
+    )
+
+
+def check_sdk(available: Collection[str]) -> None:
+    """`available`: the names of the orthanc module. Raises: StartRefused."""
+    missing = [name for name in REQUIRED_SDK if name not in available]
+    if missing:
+        raise StartRefused(
+            "Farsight: this Orthanc Python plugin lacks "
+            f"{', '.join(missing)}; it has to be version 4.0 or later (5.0 or later in production)"
+        )
+
+
+def check_threads(configuration: Mapping[str, Any], plugin_libraries: Iterable[Path]) -> bool:
+    """Whether SDK calls release the interpreter lock; refuses where they could but don't.
+
+    Which plugin knows the option is read from the plugin itself, not from its version.
+
+    Raises: StartRefused.
+    """
+    knows = any(b"AllowThreads" in library.read_bytes() for library in plugin_libraries)
+    python = configuration.get("Python", {})
+    value = python.get("AllowThreads", False) if isinstance(python, Mapping) else python
+    if knows and value is not True:
+        raise StartRefused(
+            f'Farsight: "Python.AllowThreads" is {value!r}: it has to be true, or one slow client '
+            'blocks every other. Add "Python": {"AllowThreads": true} to the configuration'
+        )
+    return knows
+
+
+def loaded_python_plugins(maps: str) -> list[Path]:
+    """The Orthanc Python plugin's library, from the text of /proc/self/maps."""
+    names = {line.split(maxsplit=5)[-1] for line in maps.splitlines() if "OrthancPython" in line}
+    return sorted(Path(name) for name in names if name.startswith("/"))
+
+
+def check_dicomweb_plugin(configuration: Mapping[str, Any], root: str) -> None:
+    """The official DICOMweb plugin must not own our root. Raises: StartRefused."""
+    official = configuration.get("DicomWeb", {})
+    official = official if isinstance(official, Mapping) else {}
+    if official.get("Enable", True) is False or not _loads_dicomweb(configuration):
+        return
+    theirs = "/" + str(official.get("Root", "/dicom-web/")).strip("/") + "/"
+    if theirs.startswith(root) or root.startswith(theirs):
+        raise StartRefused(
+            f'Farsight: "Farsight.Root" is {root!r}, and the official DICOMweb plugin is loaded '
+            f"with the root {theirs!r}: they can't share it. Set \"DicomWeb\": "
+            '{"Enable": false}, or give one of them another root'
+        )
+
+
+def _loads_dicomweb(configuration: Mapping[str, Any]) -> bool:
+    plugins = configuration.get("Plugins", [])
+    for entry in plugins if isinstance(plugins, list) else []:
+        path = Path(str(entry))
+        names = [found.name for found in path.iterdir()] if path.is_dir() else [path.name]
+        if any("OrthancDicomWeb" in name for name in names):
+            return True
+    return False

@@ -1,0 +1,44 @@
+"""What our URLs begin with: the scheme and host by which the client reached us.
+
+Absolute BulkDataURIs are made of it, so nothing a stranger can set may poison it: the Host
+header has to look like a host, and X-Forwarded-* counts only from proxies we were told of.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_HOST = re.compile(r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseUrl:
+    """fallback: used where the request names no usable host. public_url: overrules everything."""
+
+    fallback: str
+    public_url: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+
+    def of(self, headers: Mapping[str, str], client_address: str) -> str:
+        """Without a trailing slash. `headers`: names in lower case."""
+        if self.public_url:
+            return self.public_url
+        scheme, host = "http", headers.get("host", "")
+        if self._is_trusted(client_address):
+            scheme = headers.get("x-forwarded-proto", scheme).split(",")[0].strip().lower()
+            host = headers.get("x-forwarded-host", host).split(",")[0].strip()
+        if scheme not in ("http", "https") or not _HOST.match(host):
+            return self.fallback
+        return f"{scheme}://{host}"
+
+    def _is_trusted(self, client_address: str) -> bool:
+        if not self.trusted_proxies:
+            return False
+        try:
+            client = ipaddress.ip_address(client_address)
+        except ValueError:
+            return False
+        return any(client in ipaddress.ip_network(proxy) for proxy in self.trusted_proxies)

@@ -1,0 +1,63 @@
+"""Who may come in: the same users as Orthanc's, derived from the same configuration."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from farsight.errors import SettingsError, Unauthorized
+
+#: What Orthanc itself asks with.
+CHALLENGE = 'Basic realm="Orthanc Secure Area"'
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """users: name -> password. Nobody is asked where `enabled` is False."""
+
+    enabled: bool = False
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def check(self, authorization: str | None) -> None:
+        """`authorization`: the request's header. Raises: Unauthorized."""
+        if not self.enabled:
+            return
+        name, password = _decode(authorization or "")
+        expected = self.users.get(name)
+        given = password.encode("utf-8")
+        matches = hmac.compare_digest(given, (expected or "").encode("utf-8"))
+        if expected is None or not matches:
+            raise Unauthorized("user name and password of Orthanc are needed")
+
+
+def _decode(authorization: str) -> tuple[str, str]:
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    name, _, password = text.partition(":")
+    return name, password
+
+
+def read_credentials(configuration: Mapping[str, Any]) -> Credentials:
+    """As Orthanc reads it: on when AuthenticationEnabled, or by default when remote access is
+    allowed; with no user registered it makes the user "orthanc", password "orthanc".
+
+    Raises: SettingsError.
+    """
+    enabled = configuration.get(
+        "AuthenticationEnabled", configuration.get("RemoteAccessAllowed", False)
+    )
+    if not isinstance(enabled, bool):
+        raise SettingsError("AuthenticationEnabled", enabled, "must be true or false")
+    users = configuration.get("RegisteredUsers", {})
+    if not isinstance(users, Mapping) or not all(isinstance(p, str) for p in users.values()):
+        raise SettingsError("RegisteredUsers", "…", "must map user names to passwords")
+    return Credentials(enabled, dict(users) or {"orthanc": "orthanc"})

@@ -1,0 +1,69 @@
+"""One table of roots, and the one edge where errors become answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+
+from farsight.errors import FarsightError, MethodNotAllowed, NotFound, Unauthorized
+from farsight.web.credentials import CHALLENGE
+from farsight.web.messages import Request, Response
+
+LOG = logging.getLogger("farsight.web")
+
+Handler = Callable[[Request], Response]
+_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Router:
+    """Finds the handler of a request by the root its path begins with. Never raises."""
+
+    def __init__(self, roots: Mapping[str, Handler]) -> None:
+        """`roots`: "/dicom-web/" -> handler, both slashes there."""
+        self._roots = dict(roots)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return tuple(self._roots)
+
+    def handle(self, request: Request) -> Response:
+        """The answer, errors included; nothing of the inside is told."""
+        try:
+            return self._dispatch(request)
+        except FarsightError as error:
+            if error.status >= 500:
+                LOG.warning("%s: %s", error.status, error)
+            return error_response(error)
+        except RecursionError:
+            return _error(400, "the request is nested too deeply")
+        except Exception:  # the one edge: a bug must not take the door down or tell of the inside
+            LOG.exception("internal error")
+            return _error(500, "internal error")
+
+    def _dispatch(self, request: Request) -> Response:
+        for root, handler in self._roots.items():
+            if request.path.startswith(root):
+                if request.method == "OPTIONS":
+                    return Response(204, (("Allow", ", ".join(_METHODS)),))
+                if request.method not in _METHODS:
+                    raise MethodNotAllowed(request.method, _METHODS)
+                return handler(request)
+            if request.path == root[:-1]:
+                return Response(301, (("Location", root),))
+        raise NotFound("there is nothing here")
+
+
+def error_response(error: FarsightError) -> Response:
+    """The answer for an error: its status, and a JSON body that says what is wrong."""
+    response = _error(error.status, str(error))
+    if isinstance(error, MethodNotAllowed):
+        return response.with_headers(("Allow", ", ".join(error.allowed)))
+    if isinstance(error, Unauthorized):
+        return response.with_headers(("WWW-Authenticate", CHALLENGE))
+    return response
+
+
+def _error(status: int, message: str) -> Response:
+    body = json.dumps({"status": status, "error": message}, ensure_ascii=False).encode("utf-8")
+    return Response(status, (("Content-Type", "application/json"),), body)
