@@ -69,6 +69,7 @@ window.config = (function (farsight) {
         title: 'Images may be missing',
         message: 'A DICOMweb request failed with status ' + error.status + '.',
         type: 'error',
+        duration: 20000, // milliseconds; OHIF's own is 2000, and it shows a repeated message once
       });
     },
   };

@@ -66,6 +66,11 @@ class OhifAssets:
     def installed(self) -> bool:
         return (self._directory / PAGE).is_file()
 
+    @property
+    def kept_bytes(self) -> int:
+        """What the compressed bodies in memory take now."""
+        return self._kept_bytes
+
     def check(self) -> None:
         """Move page and application bundle once.
 

@@ -27,7 +27,7 @@ from farsight.errors import FarsightError
 #: The root npm's build is made for.
 PUBLISHED_BASE = "/"
 
-_ROOT = re.compile(r"/(?:[A-Za-z0-9._~-]+/)*\Z")
+_ROOT = re.compile(r"/(?:(?!\.{1,2}/)[A-Za-z0-9._~-]+/)*\Z")
 _PUBLIC_URL = re.compile(rb'window\.PUBLIC_URL="([^"]*)"')
 _APP_BUNDLE = re.compile(rb'src="[^"]*/(app\.bundle\.[0-9a-f]+\.js)"')
 
