@@ -1,0 +1,173 @@
+"""Searching the PACS and the archive as if they were one (PS3.18 10.6, PS3.4 C.2.2.2).
+
+Laws: every row is matched again here; rows are joined by UID only; a source that failed is an
+error or a warning, never silence; the order is the same for every page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from farsight.model import Attributes, Level
+from farsight.ports.archive import Archive
+from farsight.ports.pacs import Pacs
+from farsight.ps318 import warning
+from farsight.ps318.attribute_levels import MODALITIES_IN_STUDY, UNIQUE_KEY
+from farsight.ps318.matching import matches, unknown_keys
+from farsight.ps318.resource_path import ResourcePath
+from farsight.ps318.search_query import SearchQuery
+from farsight.services.parallel import Outcome, run_all
+from farsight.services.search_answer import answer_row
+from farsight.services.search_descent import Descent, DescentLimits
+from farsight.services.search_page import PageLimits, Paging
+from farsight.services.search_rows import FoundRow, JoinedRow, in_order, join_rows
+from farsight.services.search_source import ArchiveSource, PacsSource, SearchSource
+from farsight.services.study_contents import ContentsCache, Counter
+
+LOG = logging.getLogger("farsight.search")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """Bounds of one search. timeout_s: for all sources together, they are asked at once."""
+
+    timeout_s: float = 60.0
+    descent: DescentLimits = field(default_factory=DescentLimits)
+    page: PageLimits = field(default_factory=PageLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One page. `warnings`: texts for Warning headers (farsight.ps318.warning)."""
+
+    rows: tuple[Attributes, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class SearchService:
+    """Search of studies, series and instances; safe to use from many threads.
+
+    `universal_tags`: per name of a PACS, attributes it matches too narrowly (a ModalitiesInStudy
+    compared as one string, say); they are sent as universal keys and matched here.
+    """
+
+    def __init__(
+        self,
+        pacs: Sequence[Pacs],
+        archive: Archive | None,
+        limits: SearchLimits | None = None,
+        contents: ContentsCache | None = None,
+        universal_tags: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        narrow = universal_tags or {}
+        self._sources: tuple[SearchSource, ...] = tuple(
+            PacsSource(one, narrow.get(one.name, frozenset())) for one in pacs
+        )
+        if archive is not None:
+            self._sources += (ArchiveSource(archive),)
+        self._limits = limits or SearchLimits()
+        self._counter = Counter(contents or ContentsCache())
+
+    def search(self, query: SearchQuery, scope: ResourcePath, root_url: str) -> SearchResult:
+        """One page of what matches, merged, in order.
+
+        `scope` names the resource searched; `root_url` is the service's absolute base URI,
+        without a trailing slash, for RetrieveURL.
+
+        Raises: the first PacsError (or ArchiveError) when a source failed and nothing was found.
+        """
+        descents, outcomes = self._ask(query, scope)
+        failures = [outcome.error for outcome in outcomes if outcome.error is not None]
+        notes = [note for descent in descents for note in descent.notes]
+        found = self._matching(query, outcomes, notes)
+        joined, doubled = join_rows(found, query.level)
+        ordered = in_order(query.level, joined, lambda row: row.rows[0].attributes)
+        paging = Paging(self._sources, self._counter, query, self._limits.page)
+        page, remaining = paging.page(ordered)
+        if failures and not paging.matched:
+            raise failures[0]
+        rows = tuple(self._answer(row, query, scope, root_url) for row in page)
+        texts = [
+            *query.warnings,
+            *(f"{error}; its results are missing" for error in failures),
+            *notes,
+            *doubled,
+            *paging.notes,
+            *_remaining(remaining, is_cut=any(descent.is_cut for descent in descents)),
+        ]
+        self._log(query, outcomes, len(rows))
+        return SearchResult(rows, tuple(dict.fromkeys(texts)))
+
+    def _ask(
+        self, query: SearchQuery, scope: ResourcePath
+    ) -> tuple[list[Descent], list[Outcome[list[Attributes]]]]:
+        """Every source at once; one out of time counts as failed."""
+        uids = _scope_uids(scope)
+        limits = self._limits.descent
+        descents = [Descent(source, query, uids, limits) for source in self._sources]
+        outcomes = run_all(
+            [descent.rows for descent in descents],
+            max_threads=len(descents),
+            timeout_s=self._limits.timeout_s,
+        )
+        late = f"no complete answer within {self._limits.timeout_s:g} s"
+        return descents, [
+            Outcome(error=source.out_of_time(late)) if outcome.timed_out else outcome
+            for source, outcome in zip(self._sources, outcomes, strict=True)
+        ]
+
+    def _matching(
+        self, query: SearchQuery, outcomes: Sequence[Outcome[list[Attributes]]], notes: list[str]
+    ) -> list[FoundRow]:
+        """The rows that match, as far as they say; a note for keys no row of a source has."""
+        found: list[FoundRow] = []
+        for index, (source, outcome) in enumerate(zip(self._sources, outcomes, strict=True)):
+            unknown: set[str] = set()
+            for row in outcome.value or ():
+                if matches(row, query.matching_keys):
+                    found.append(FoundRow(index, source.ae_title, row))
+                    unknown.update(
+                        key.name
+                        for key in unknown_keys(row, query.matching_keys)
+                        if key.tag != MODALITIES_IN_STUDY
+                    )
+            if unknown:
+                names = ", ".join(sorted(unknown))
+                notes.append(f"{source.name} does not return {names}; not filtered by it")
+        return found
+
+    def _answer(
+        self, row: JoinedRow, query: SearchQuery, scope: ResourcePath, root_url: str
+    ) -> Attributes:
+        uids = _scope_uids(scope)
+        named = [level for level, tag in UNIQUE_KEY.items() if tag in uids]
+        return answer_row(row.attributes(), query, named, root_url)
+
+    def _log(
+        self, query: SearchQuery, outcomes: Sequence[Outcome[list[Attributes]]], rows: int
+    ) -> None:
+        counts = ", ".join(
+            f"{source.name}: {'failed' if outcome.value is None else len(outcome.value)}"
+            for source, outcome in zip(self._sources, outcomes, strict=True)
+        )
+        LOG.info("search at level %s: %d rows (%s)", query.level.value, rows, counts)
+
+
+def _scope_uids(scope: ResourcePath) -> dict[str, str]:
+    named = {
+        Level.STUDY: scope.study_instance_uid,
+        Level.SERIES: scope.series_instance_uid,
+        Level.IMAGE: scope.sop_instance_uid,
+    }
+    return {UNIQUE_KEY[level]: uid for level, uid in named.items() if uid is not None}
+
+
+def _remaining(remaining: int | None, *, is_cut: bool) -> list[str]:
+    """A number only where all that match have been seen."""
+    if remaining == 0:
+        return []
+    if remaining is None or is_cut:
+        return [warning.MORE_RESULTS]
+    return [warning.remaining_results(remaining)]

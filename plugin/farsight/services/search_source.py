@@ -1,0 +1,185 @@
+"""One place to search, a PACS or the archive, with its habits levelled out.
+
+What is learned of a PACS: whether it takes lists of UIDs, and whether it tells capital letters in
+names apart (PS3.4 leaves that open). Both are found out once, when a search first needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from farsight.dimse.identifier import identifier_keys, search_identifier
+from farsight.errors import (
+    ArchiveError,
+    FarsightError,
+    PacsFailure,
+    PacsRefusedService,
+    PacsTimeout,
+)
+from farsight.model import Attributes, IdentifierKey, Level
+from farsight.ports.archive import Archive
+from farsight.ports.pacs import Pacs
+from farsight.ps318.attribute_levels import PATIENT_NAME, STUDY_INSTANCE_UID, holds
+from farsight.ps318.matching import person_name_form, values_of
+from farsight.ps318.search_query import SearchQuery
+
+_PROBED_ROWS = 20
+
+
+class SearchSource(Protocol):
+    """What the search asks. Raises FarsightError subclasses."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def ae_title(self) -> str | None:
+        """Its AE title; None for the archive."""
+        ...
+
+    def out_of_time(self, why: str) -> FarsightError:
+        """The error for an answer that didn't come in time."""
+        ...
+
+    def search(
+        self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
+    ) -> list[Attributes]:
+        """Rows at `level` that may match; at most `max_rows`."""
+        ...
+
+    def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
+        """All rows at `level` for these tags and values, "" for what is only to be returned."""
+        ...
+
+
+class ArchiveSource:
+    """The archive: no habits."""
+
+    name = "the local store"
+    ae_title: str | None = None
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def out_of_time(self, why: str) -> FarsightError:
+        return ArchiveError(f"{self.name}: {why}")
+
+    def search(
+        self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
+    ) -> list[Attributes]:
+        keys = search_identifier(query, level, upper_uids)
+        return list(self._archive.find(level, keys, max_rows=max_rows))
+
+    def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
+        return list(self._archive.find(level, identifier_keys(values)))
+
+
+class PacsSource:
+    """A PACS, and what has been learned of it. `universal_tags`: keys it is known to match badly,
+    sent for their values only."""
+
+    def __init__(self, pacs: Pacs, universal_tags: frozenset[str] = frozenset()) -> None:
+        self._pacs = pacs
+        self._universal_tags = universal_tags
+        self._takes_uid_lists = True
+        self._case_sensitive: bool | None = None
+
+    @property
+    def name(self) -> str:
+        return f"PACS {self._pacs.name!r}"
+
+    @property
+    def ae_title(self) -> str | None:
+        return self._pacs.ae_title
+
+    def out_of_time(self, why: str) -> FarsightError:
+        return PacsTimeout(self._pacs.name, why)
+
+    def search(
+        self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
+    ) -> list[Attributes]:
+        universal = self._universal_tags | self._names_to_widen(query, level)
+        keys = search_identifier(query, level, upper_uids, universal)
+        lists = [key for key in keys if key.vr == "UI" and "\\" in key.value]
+        if not lists:
+            return list(self._pacs.find(level, keys, max_rows=max_rows))
+        if self._takes_uid_lists:
+            try:
+                return list(self._pacs.find(level, keys, max_rows=max_rows))
+            except PacsRefusedService:
+                raise
+            except PacsFailure:
+                rows = self._one_by_one(level, keys, lists[0], max_rows)
+                self._takes_uid_lists = False
+                return rows
+        return self._one_by_one(level, keys, lists[0], max_rows)
+
+    def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
+        return list(self._pacs.find(level, identifier_keys(values)))
+
+    def _one_by_one(
+        self, level: Level, keys: Iterable[IdentifierKey], listed: IdentifierKey, max_rows: int
+    ) -> list[Attributes]:
+        """The same search once per UID of `listed`; other lists become universal."""
+        others = [
+            IdentifierKey(
+                key.tag, key.vr, "" if key.vr == "UI" and "\\" in key.value else key.value
+            )
+            for key in keys
+            if key.tag != listed.tag
+        ]
+        rows: list[Attributes] = []
+        for uid in listed.value.split("\\"):
+            identifier = [*others, IdentifierKey(listed.tag, listed.vr, uid)]
+            identifier.sort(key=lambda key: key.tag)
+            rows += self._pacs.find(level, identifier, max_rows=max_rows - len(rows))
+            if len(rows) >= max_rows:
+                break
+        return rows
+
+    def _names_to_widen(self, query: SearchQuery, level: Level) -> frozenset[str]:
+        """PN keys with letters that a case-sensitive PACS would match too narrowly."""
+        names = {
+            key.tag
+            for key in query.matching_keys
+            if key.vr == "PN" and holds(level, key.tag) and any(map(_has_letters, key.values))
+        }
+        if not names:
+            return frozenset()
+        if self._case_sensitive is None:
+            self._case_sensitive = self._probe_case()
+        return frozenset(names) if self._case_sensitive is not False else frozenset()
+
+    def _probe_case(self) -> bool | None:
+        """Ask for a name the PACS has, with its capitals turned round. None: no name to try."""
+        asked = identifier_keys({PATIENT_NAME: "", STUDY_INSTANCE_UID: ""})
+        rows = self._pacs.find(Level.STUDY, asked, max_rows=_PROBED_ROWS)
+        name = next(filter(_turns_round, map(_alphabetic, rows)), None)
+        if name is None:
+            return None
+        return not all(self._finds(name, name.swapcase() + end) for end in ("", "*"))
+
+    def _finds(self, name: str, asked: str) -> bool:
+        keys = identifier_keys({PATIENT_NAME: asked, STUDY_INSTANCE_UID: ""})
+        wanted = person_name_form(name)
+        rows = self._pacs.find(Level.STUDY, keys, max_rows=_PROBED_ROWS)
+        return any(person_name_form(_alphabetic(row)).startswith(wanted) for row in rows)
+
+
+def _alphabetic(row: Attributes) -> str:
+    for value in values_of(row.get(PATIENT_NAME)):
+        return str(value.get("Alphabetic", "") if isinstance(value, dict) else value)
+    return ""
+
+
+def _has_letters(text: str) -> bool:
+    """Letters whose case can be told apart."""
+    return text.swapcase() != text
+
+
+def _turns_round(name: str) -> bool:
+    """A name that becomes another and itself again when its capitals are swapped."""
+    return name.swapcase() != name and name.swapcase().swapcase() == name and name.isascii()

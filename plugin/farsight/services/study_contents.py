@@ -1,0 +1,153 @@
+"""What a study holds, found out from its series where a source doesn't say (PS3.4 C.3.4).
+
+ModalitiesInStudy and the NumberOf… attributes are optional keys; many PACS leave them out. One
+SERIES-level query per study gives them, plus one IMAGE-level query per series where the series
+don't count their instances either. Answers are kept for a short time, a bounded number of them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from farsight.model import Attributes, Level
+from farsight.ps318 import attribute_levels as levels
+from farsight.ps318.matching import values_of
+from farsight.services.search_rows import first_text, number_of, uid_of
+from farsight.services.search_source import SearchSource
+
+
+@dataclass(frozen=True, slots=True)
+class StudyContents:
+    """Distinct modalities in order, number of series and of instances."""
+
+    modalities: tuple[str, ...]
+    series: int
+    instances: int
+
+
+class ContentsCache:
+    """Counts per source and study (or series). Thread-safe; the oldest go first."""
+
+    def __init__(
+        self,
+        ttl_s: float = 60.0,
+        max_entries: int = 20_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ttl_s = ttl_s
+        self._max_entries = max_entries
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, ...], tuple[float, StudyContents | int]] = OrderedDict()
+
+    def get(self, key: tuple[str, ...]) -> StudyContents | int | None:
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None or found[0] <= self._clock():
+                return None
+            return found[1]
+
+    def put(self, key: tuple[str, ...], value: StudyContents | int) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = (self._clock() + self._ttl_s, value)
+            while len(self._kept) > self._max_entries:
+                self._kept.popitem(last=False)
+
+
+class Counter:
+    """Completes rows of one level with the counts their source left out."""
+
+    def __init__(self, cache: ContentsCache) -> None:
+        self._cache = cache
+
+    def lacks(self, level: Level, row: Attributes) -> bool:
+        """Whether anything is missing that `complete` can find out."""
+        return any(_missing(row, tag) for tag in _COMPUTED[level])
+
+    def complete(self, source: SearchSource, level: Level, row: Attributes) -> bool:
+        """Fill in what is missing; what the source said stays. True, for run_all's sake.
+
+        Raises: FarsightError of the source.
+        """
+        study = uid_of(row, Level.STUDY)
+        if level is Level.STUDY:
+            contents = self.study(source, study)
+            _fill(row, levels.MODALITIES_IN_STUDY, "CS", list(contents.modalities))
+            _fill(row, levels.NUMBER_OF_STUDY_RELATED_SERIES, "IS", [contents.series])
+            _fill(row, levels.NUMBER_OF_STUDY_RELATED_INSTANCES, "IS", [contents.instances])
+        elif level is Level.SERIES:
+            count = self.series(source, study, uid_of(row, Level.SERIES))
+            _fill(row, levels.NUMBER_OF_SERIES_RELATED_INSTANCES, "IS", [count])
+        return True
+
+    def study(self, source: SearchSource, study_instance_uid: str) -> StudyContents:
+        """Raises: FarsightError of the source."""
+        key = (source.name, study_instance_uid)
+        kept = self._cache.get(key) if source.ae_title is not None else None
+        if isinstance(kept, StudyContents):
+            return kept
+        asked = {
+            levels.STUDY_INSTANCE_UID: study_instance_uid,
+            levels.SERIES_INSTANCE_UID: "",
+            levels.MODALITY: "",
+            levels.NUMBER_OF_SERIES_RELATED_INSTANCES: "",
+        }
+        rows = {uid_of(row, Level.SERIES): row for row in source.rows(Level.SERIES, asked)}
+        rows.pop("", None)
+        contents = StudyContents(
+            tuple(sorted({m for r in rows.values() if (m := first_text(r.get(levels.MODALITY)))})),
+            len(rows),
+            sum(self._instances(source, study_instance_uid, uid, r) for uid, r in rows.items()),
+        )
+        self._cache.put(key, contents)
+        return contents
+
+    def series(self, source: SearchSource, study_instance_uid: str, series_uid: str) -> int:
+        """The instances of a series, counted. Raises: FarsightError of the source."""
+        key = (source.name, study_instance_uid, series_uid)
+        kept = self._cache.get(key) if source.ae_title is not None else None
+        if isinstance(kept, int):
+            return kept
+        asked = {
+            levels.STUDY_INSTANCE_UID: study_instance_uid,
+            levels.SERIES_INSTANCE_UID: series_uid,
+            levels.SOP_INSTANCE_UID: "",
+        }
+        found = {uid_of(row, Level.IMAGE) for row in source.rows(Level.IMAGE, asked)}
+        count = len(found - {""})
+        self._cache.put(key, count)
+        return count
+
+    def _instances(
+        self, source: SearchSource, study_instance_uid: str, series_uid: str, row: Attributes
+    ) -> int:
+        said = number_of(row, levels.NUMBER_OF_SERIES_RELATED_INSTANCES)
+        return said if said > 0 else self.series(source, study_instance_uid, series_uid)
+
+
+_COMPUTED: dict[Level, tuple[str, ...]] = {
+    Level.STUDY: (
+        levels.MODALITIES_IN_STUDY,
+        levels.NUMBER_OF_STUDY_RELATED_SERIES,
+        levels.NUMBER_OF_STUDY_RELATED_INSTANCES,
+    ),
+    Level.SERIES: (levels.NUMBER_OF_SERIES_RELATED_INSTANCES,),
+    Level.IMAGE: (),
+}
+
+
+def _missing(row: Attributes, tag: str) -> bool:
+    """Absent, empty, or a count of nothing: what is listed holds something."""
+    if tag == levels.MODALITIES_IN_STUDY:
+        return not values_of(row.get(tag))
+    return number_of(row, tag) <= 0
+
+
+def _fill(row: Attributes, tag: str, vr: str, values: list[object]) -> None:
+    if _missing(row, tag):
+        row[tag] = {"vr": vr, "Value": values} if values else {"vr": vr}
