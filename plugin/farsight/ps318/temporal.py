@@ -191,5 +191,5 @@ def _from(start: datetime, length: timedelta) -> Interval:
 
 def _between(start: datetime, end: tuple[int, int]) -> Interval:
     if end[0] > 9999:
-        return _from(start, datetime.max - start)
+        return _from(start, datetime.max - start + timedelta(microseconds=1))
     return _from(start, datetime(end[0], end[1], 1) - start)
