@@ -1,0 +1,111 @@
+"""What a BulkDataURI of the DICOM JSON model leads back to (PS3.18 F.2.6, 10.4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from farsight.dicom.elements import DataSet
+from farsight.dicom.positions import Element
+from farsight.dicom.vr import WORD_BYTES
+from farsight.errors import NotFound
+from farsight.ps318.json_values import swapped
+
+_TAG: Final = re.compile(r"[0-9A-Fa-f]{8}\Z")
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
+_BITS_ALLOCATED: Final = 0x00280100
+_PIXEL_DATA: Final = 0x7FE00010
+_ENCAPSULATED_DOCUMENT: Final = 0x00420011
+_MIME_TYPE: Final = 0x00420012
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class BulkData:
+    """One value: `value` in little endian, `vr`, and the media type it can be served as.
+
+    `encapsulated`: the value is a run of fragments with their item tags, which PS3.18 8.7.3.3.2
+    doesn't let out; its frames are served instead.
+    """
+
+    tag: int
+    vr: str
+    value: bytes | memoryview
+    media_type: str
+    encapsulated: bool
+
+
+def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
+    """The value at `<tag>` or `<tag>/<item>/<tag>…`, items counted from 1.
+
+    Raises: NotFound where there is no such attribute, MalformedDicom where a sequence on the
+    way can't be read.
+    """
+    *steps, last = path.strip("/").split("/")
+    if len(steps) % 2:
+        raise _nothing(path)
+    for sequence, number in zip(steps[::2], steps[1::2], strict=True):
+        data_set = _item(data_set, sequence, number, path)
+    element = _element(data_set, last, path)
+    encapsulated = element.undefined and element.vr != "SQ"
+    return BulkData(
+        tag=element.tag,
+        vr=element.vr,
+        value=little_endian(data_set, element),
+        media_type=_media_type(data_set, element),
+        encapsulated=encapsulated,
+    )
+
+
+def little_endian(data_set: DataSet, element: Element) -> bytes | memoryview:
+    """A value in the byte order of web services (PS3.18 8.7.3.3.1); a view where it is already."""
+    view = data_set.view(element.tag)
+    word_bytes = word_bytes_of(data_set, element)
+    return view if word_bytes == 1 else swapped(view, word_bytes)
+
+
+def word_bytes_of(data_set: DataSet, element: Element) -> int:
+    """How many bytes have to be reversed at a time to make a value little endian; 1 for none.
+
+    Pixel cells above 8 bits are swapped as cells, whatever the VR: encoders in the field write
+    them so. Cells of up to 8 bits in OW are packed into words of 16 (PS3.5 8.1.1, annex D).
+    """
+    if not data_set.big_endian:
+        return 1
+    word_bytes = WORD_BYTES.get(element.vr, 1)
+    if element.tag == _PIXEL_DATA:
+        bits = data_set.number(_BITS_ALLOCATED)
+        if bits in (16, 32, 64):
+            return int(bits) // 8
+    return word_bytes
+
+
+def _item(data_set: DataSet, sequence: str, number: str, path: str) -> DataSet:
+    element = _element(data_set, sequence, path)
+    if element.vr != "SQ" or not _NUMBER.match(number):
+        raise _nothing(path)
+    spans = data_set.item_spans(element)
+    if int(number) > len(spans):
+        raise _nothing(path)
+    return data_set.item(spans[int(number) - 1])
+
+
+def _element(data_set: DataSet, tag: str, path: str) -> Element:
+    element = data_set.elements.get(int(tag, 16)) if _TAG.match(tag) else None
+    if element is None:
+        raise _nothing(path)
+    return element
+
+
+def _media_type(data_set: DataSet, element: Element) -> str:
+    """application/octet-stream, but a document is what it says to be (PS3.3 C.24.2)."""
+    if element.tag == _ENCAPSULATED_DOCUMENT:
+        said = (data_set.text(_MIME_TYPE) or "").lower()
+        if _MEDIA_TYPE.match(said):
+            return said
+    return "application/octet-stream"
+
+
+def _nothing(path: str) -> NotFound:
+    return NotFound(f"the instance has no bulk data at {path[:200]!r}")
