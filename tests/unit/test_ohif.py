@@ -296,6 +296,12 @@ class TestInstallation:
         assert "npm pack @ohif/app" in text(answer)
         assert "a&amp;b" in text(answer)
 
+    def test_not_configured(self) -> None:
+        ohif = OhifHandler(None)
+        ohif.check()
+        assert not ohif.installed
+        assert "Farsight.Ohif.Directory" in text(get(ohif, "/ohif/"))
+
     def test_installed_later(self, tmp_path: Path, dist: Path) -> None:
         ohif = OhifHandler(tmp_path / "later")
         assert get(ohif, "/ohif/").status == 404

@@ -47,11 +47,12 @@ _REVALIDATE = "no-cache"
 _NOT_INSTALLED = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>OHIF is not installed</title>
 <h1>OHIF is not installed</h1>
-<p>Farsight serves the OHIF viewer from <code>{directory}</code>, where there is none.
+<p>Farsight serves the OHIF viewer from {place}.
 Unpack the build that OHIF's authors publish on npm:</p>
 <pre>npm pack @ohif/app@3.13.2
 tar -xzf ohif-app-3.13.2.tgz   # the build is package/dist</pre>
-<p>and name that directory in Farsight's settings. DICOMweb works without it.</p>
+<p>and name that directory in Orthanc's configuration, in <code>Farsight.Ohif.Directory</code>.
+DICOMweb works without it.</p>
 </html>
 """
 
@@ -65,9 +66,9 @@ class OhifHandler:
     """
 
     def __init__(
-        self, dist_directory: Path, root: str = "/ohif/", dicomweb_root: str = "/dicom-web"
+        self, dist_directory: Path | None, root: str = "/ohif/", dicomweb_root: str = "/dicom-web"
     ) -> None:
-        """dist_directory: may be missing, and may be replaced while we run.
+        """dist_directory: None where none is configured; may be missing, and may be replaced.
 
         Raises: SettingsError when a root is not a plain absolute path.
         """
@@ -75,12 +76,12 @@ class OhifHandler:
         self._root = _plain_root("the root of OHIF", root)
         dicomweb = _plain_root("the root of DICOMweb", dicomweb_root.rstrip("/") + "/")
         self._app_config = app_config(self._root, dicomweb.removesuffix("/"))
-        self._assets = OhifAssets(dist_directory, self._root)
+        self._assets = OhifAssets(dist_directory, self._root) if dist_directory else None
 
     @property
     def installed(self) -> bool:
         """Whether the directory holds a page to serve at all."""
-        return self._assets.installed
+        return self._assets is not None and self._assets.installed
 
     def check(self) -> None:
         """See, once at start, that what is installed can be served at the root.
@@ -89,7 +90,7 @@ class OhifHandler:
 
         Raises: OhifBuildUnknown.
         """
-        if self.installed:
+        if self._assets is not None and self._assets.installed:
             self._assets.check()
 
     def __call__(self, request: Request) -> Response:
@@ -105,21 +106,17 @@ class OhifHandler:
         if not request.path.startswith(self._root):
             raise NotFound("not a page of OHIF")
         name = request.path[len(self._root) :]
-        if not self.installed:
+        if self._assets is None or not self._assets.installed:
             return self._not_installed()
         if name == APP_CONFIG:
             return self._send_app_config(request)
-        return self._send(request, self._file_for(name))
-
-    def _file_for(self, name: str) -> str:
-        if self._assets.path(name) is not None:
-            return name
-        if _FILE_ENDING.search(name) or ".." in name.split("/"):
-            raise NotFound("the OHIF build has no such file")
-        return PAGE
+        return self._send(request, self._assets, _file_for(self._assets, name))
 
     def _not_installed(self) -> Response:
-        page = _NOT_INSTALLED.format(directory=html.escape(str(self._directory)))
+        place = "a directory that is not configured"
+        if self._directory is not None:
+            place = f"<code>{html.escape(str(self._directory))}</code>, where there is none"
+        page = _NOT_INSTALLED.format(place=place)
         return Response(404, (("Content-Type", CONTENT_TYPES[".html"]),), page.encode())
 
     def _send_app_config(self, request: Request) -> Response:
@@ -129,8 +126,8 @@ class OhifHandler:
             return Response(304, headers)
         return Response(200, headers, self._app_config)
 
-    def _send(self, request: Request, name: str) -> Response:
-        asset = self._assets.asset(name)
+    def _send(self, request: Request, assets: OhifAssets, name: str) -> Response:
+        asset = assets.asset(name)
         wants_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         gzipped = asset.gzipped if wants_gzip else None
         etag = f'"{asset.digest}"' if gzipped is None else f'"{asset.digest}-gzip"'
@@ -143,7 +140,7 @@ class OhifHandler:
             return Response(304, headers)
         if gzipped is not None:
             return Response(200, (*headers, ("Content-Encoding", "gzip")), gzipped)
-        return Response(200, headers, self._assets.content(name))
+        return Response(200, headers, assets.content(name))
 
 
 def app_config(root: str, dicomweb_root: str) -> bytes:
@@ -167,6 +164,14 @@ def names_etag(if_none_match: str, etag: str) -> bool:
     """Whether a header If-None-Match holds the entity tag, compared weakly (RFC 9110 13.1.2)."""
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
     return etag in tags or "*" in tags
+
+
+def _file_for(assets: OhifAssets, name: str) -> str:
+    if assets.path(name) is not None:
+        return name
+    if _FILE_ENDING.search(name) or ".." in name.split("/"):
+        raise NotFound("the OHIF build has no such file")
+    return PAGE
 
 
 def _headers(name: str, caching: str, etag: str) -> tuple[tuple[str, str], ...]:

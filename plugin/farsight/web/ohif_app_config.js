@@ -64,10 +64,11 @@ window.config = (function (farsight) {
     ],
     // A series that fails is missing from the screen: say so, and why.
     httpErrorHandler(error) {
+      const explanation = error.response?.error ?? 'A DICOMweb request failed.';
       console.warn('DICOMweb request failed with status', error.status);
       services?.uiNotificationService.show({
         title: 'Images may be missing',
-        message: 'A DICOMweb request failed with status ' + error.status + '.',
+        message: `${explanation} (status ${error.status})`,
         type: 'error',
         duration: 20000, // milliseconds; OHIF's own is 2000, and it shows a repeated message once
       });
