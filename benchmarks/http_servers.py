@@ -73,7 +73,7 @@ async def _serve_aiohttp(port: int) -> None:
     await asyncio.Event().wait()
 
 
-async def _asgi(scope: dict, receive: object, send: object) -> None:
+async def _asgi(scope: dict, _receive: object, send: object) -> None:
     if scope["type"] != "http":
         return
     loop = asyncio.get_running_loop()

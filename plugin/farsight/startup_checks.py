@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-REQUIRED_PACKAGES = ("pydicom", "pynetdicom", "cheroot")
+REQUIRED_PACKAGES = ("pydicom", "pynetdicom", "uvicorn", "httptools")
 #: SDK functions without which nothing works (all are in python plugin 4.0).
 REQUIRED_SDK = (
     "GetConfiguration",
@@ -89,7 +89,7 @@ def check_dicomweb_plugin(configuration: Mapping[str, Any], root: str) -> None:
     if theirs.startswith(root) or root.startswith(theirs):
         raise StartRefused(
             f'Farsight: "Farsight.Root" is {root!r}, and the official DICOMweb plugin is loaded '
-            f"with the root {theirs!r}: they can't share it. Set \"DicomWeb\": "
+            f'with the root {theirs!r}: they can\'t share it. Set "DicomWeb": '
             '{"Enable": false}, or give one of them another root'
         )
 

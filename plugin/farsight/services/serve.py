@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from farsight.dicom.elements import DicomObject
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
-from farsight.ps318.dicom_json import object_json
+from farsight.ps318.dicom_json import DicomJson
 from farsight.services.retrieve import Holdings, RetrieveService
 
 _INSTANCE_NUMBER = 0x00200013
@@ -45,6 +45,7 @@ class ServeService:
         self._retrieve = retrieve
         self._archive = archive
         self._max_bytes = max_metadata_bytes
+        self._json = DicomJson()
         self._lock = threading.Lock()
         self._cached: OrderedDict[tuple[SeriesRef, str], _CachedSeries] = OrderedDict()
         self._bytes = 0
@@ -80,7 +81,7 @@ class ServeService:
 
     def instance_metadata(self, ref: InstanceRef, root: str) -> Metadata:
         """`root`: absolute URL of the service with its trailing slash, for BulkDataURIs."""
-        return Metadata(_array([object_json(self.instance(ref), _bulk_data_root(root, ref))]))
+        return Metadata(_array([self._json.encode(self.instance(ref), _bulk_data_root(root, ref))]))
 
     def series_metadata(self, series: SeriesRef, root: str) -> Metadata:
         """The metadata of every instance, in the order of their instance numbers."""
@@ -135,7 +136,7 @@ class ServeService:
                     number is None,
                     number or 0,
                     ref.sop_instance_uid,
-                    object_json(instance, _bulk_data_root(root, ref)),
+                    self._json.encode(instance, _bulk_data_root(root, ref)),
                 )
             )
         rows.sort(key=lambda row: row[:3])

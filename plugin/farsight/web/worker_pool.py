@@ -17,77 +17,94 @@ T = TypeVar("T")
 
 
 class Overloaded(FarsightError):
-    """Every worker is busy and enough are waiting already."""
+    """Every worker is busy and enough are waiting already, or the server is stopping."""
 
     status = 503
 
 
-class _Task(Generic[T]):
-    def __init__(self, work: Callable[[], T]) -> None:
-        self.work = work
-        self.done = threading.Event()
+class Task(Generic[T]):
+    """One call under way. `done` is called on the worker's thread when it is over."""
+
+    __slots__ = ("_done", "_work", "error", "result")
+
+    def __init__(self, work: Callable[[], T], done: Callable[[], None]) -> None:
+        self._work = work
+        self._done = done
         self.result: T | None = None
         self.error: BaseException | None = None
 
-    def run(self) -> None:
+    def outcome(self) -> T:
+        """What the call returned; what it raised is raised here."""
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]
+
+    def perform(self) -> None:
         try:
-            self.result = self.work()
-        except BaseException as error:  # handed to whoever waits
+            self.result = self._work()
+        except BaseException as error:  # handed to whoever waits, by outcome()
             self.error = error
         finally:
-            self.done.set()
+            self._done()
 
 
 class WorkerPool:
     """Runs calls on at most `threads` daemon threads, started as they are needed."""
 
-    def __init__(self, threads: int, max_waiting: int = 256) -> None:
+    def __init__(self, threads: int, max_waiting: int = 1024) -> None:
         self._threads = threads
-        self._queue: queue.Queue[_Task[object] | None] = queue.Queue(max_waiting)
+        self._queue: queue.Queue[Task[object] | None] = queue.Queue(max_waiting)
         self._lock = threading.Lock()
         self._started = 0
         self._idle = 0
-        self._closed = False
+        self._closed = threading.Event()
+
+    def submit(self, work: Callable[[], T], done: Callable[[], None]) -> Task[T]:
+        """Queues a call; `done` is called when it is over.
+
+        Raises: Overloaded when too many wait already, or the pool is closed.
+        """
+        task: Task[T] = Task(work, done)
+        with self._lock:
+            if self._closed.is_set():
+                raise Overloaded("the server is stopping")
+            try:
+                self._queue.put_nowait(task)  # type: ignore[arg-type]
+            except queue.Full as error:
+                raise Overloaded("too many requests are waiting") from error
+            if self._queue.qsize() > self._idle and self._started < self._threads:
+                self._started += 1
+                name = f"farsight-worker-{self._started}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+        return task
 
     def run(self, work: Callable[[], T]) -> T:
         """The result of `work`, run on a worker; what it raises is raised here.
 
-        Raises: Overloaded when too many wait already, or the pool is closed.
+        Raises: as submit, and Overloaded when the pool closes meanwhile.
         """
-        task: _Task[T] = _Task(work)
-        with self._lock:
-            if self._closed:
+        over = threading.Event()
+        task = self.submit(work, over.set)
+        while not over.wait(0.5):
+            if self._closed.is_set():
                 raise Overloaded("the server is stopping")
-            if self._idle == 0 and self._started < self._threads:
-                self._started += 1
-                name = f"farsight-worker-{self._started}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
-        try:
-            self._queue.put_nowait(task)  # type: ignore[arg-type]
-        except queue.Full as error:
-            raise Overloaded("too many requests are waiting") from error
-        while not task.done.wait(0.5):
-            if self._closed:
-                raise Overloaded("the server is stopping")
-        if task.error is not None:
-            raise task.error
-        return task.result  # type: ignore[return-value]
+        return task.outcome()
 
     def _work(self) -> None:
-        while True:
+        while not self._closed.is_set():
             with self._lock:
                 self._idle += 1
             task = self._queue.get()
             with self._lock:
                 self._idle -= 1
-            if task is None or self._closed:
+            if task is None:
                 return
-            task.run()
+            task.perform()
 
     def close(self) -> None:
         """Whoever waits gets Overloaded within half a second; busy threads die with the process."""
-        self._closed = True
         with self._lock:
+            self._closed.set()
             for _ in range(self._started):
                 try:
                     self._queue.put_nowait(None)

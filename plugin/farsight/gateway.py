@@ -1,0 +1,125 @@
+"""Everything wired together: the one place that knows all layers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from farsight.adapters.association_pool import PoolLimits
+from farsight.adapters.dimse_connection import Timeouts
+from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
+from farsight.adapters.orthanc_archive import OrthancArchive
+from farsight.adapters.orthanc_log import OrthancLog, log_to_orthanc
+from farsight.services.memory_tier import MemoryTier
+from farsight.services.persist import Persister
+from farsight.services.retrieve import RetrieveLimits, RetrieveService
+from farsight.services.search import SearchService
+from farsight.services.serve import ServeService
+from farsight.settings import PacsSettings, Settings, read_settings
+from farsight.startup_checks import check_dicomweb_plugin, check_threads, loaded_python_plugins
+from farsight.web import orthanc_door
+from farsight.web.base_url import BaseUrl
+from farsight.web.credentials import read_credentials
+from farsight.web.full_door import FullDoor
+from farsight.web.handlers_dicomweb import DicomWebHandler
+from farsight.web.handlers_status import StatusHandler
+from farsight.web.ohif import OhifHandler
+from farsight.web.routes import Handler, Router
+from farsight.web.worker_pool import WorkerPool
+
+LOG = logging.getLogger("farsight")
+_STOP_DEADLINE_S = 3.0
+
+
+class Gateway:
+    """Farsight inside one Orthanc: built while the script loads, started and stopped by events."""
+
+    def __init__(self, configuration: Mapping[str, Any]) -> None:
+        """Raises: SettingsError or StartRefused; either stops Orthanc's start."""
+        settings = read_settings(configuration)
+        check_dicomweb_plugin(configuration, settings.root)
+        maps = Path("/proc/self/maps").read_text()
+        self._releases_lock = check_threads(configuration, loaded_python_plugins(maps))
+        credentials = read_credentials(configuration)
+        self._settings = settings
+        self._log: OrthancLog = log_to_orthanc()
+        self._sources = [DimsePacs(_address(settings, pacs)) for pacs in settings.pacs]
+        self.archive = OrthancArchive()
+        self._tier = MemoryTier(settings.memory_bytes)
+        self._persister = Persister(self.archive, self._tier)
+        self._retrieve = RetrieveService(
+            self._sources, self.archive, self._tier, self._persister, RetrieveLimits()
+        )
+        self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
+        self._pool = WorkerPool(settings.http.threads)
+        router = Router(self._roots(settings))
+        base_url = BaseUrl(
+            f"http://localhost:{configuration.get('HttpPort', 8042)}",
+            settings.http.public_url,
+            settings.http.trusted_proxies,
+        )
+        orthanc_door.mount(router, self._pool, base_url)
+        self._full_door = FullDoor(router, self._pool, credentials, base_url)
+        if settings.http.enabled:
+            self._full_door.start(settings.http.bind, settings.http.port)
+
+    def _roots(self, settings: Settings) -> dict[str, Handler]:
+        search = SearchService(self._sources, self.archive)
+        serve = ServeService(self._retrieve, self.archive)
+        roots: dict[str, Handler] = {
+            settings.root: DicomWebHandler(search, serve, settings.root),
+            "/farsight/": StatusHandler(
+                self._sources, self._retrieve, self._tier, self.full_door_url
+            ),
+        }
+        if settings.ohif_directory is not None:
+            ohif = OhifHandler(settings.ohif_directory, settings.ohif_root, settings.root)
+            ohif.check()
+            roots[settings.ohif_root] = ohif
+        return roots
+
+    def full_door_url(self) -> str:
+        """Where the full door listens; "" where it doesn't."""
+        if not self._settings.http.enabled:
+            return ""
+        return f"http://{self._settings.http.bind}:{self._full_door.port}"
+
+    def started(self) -> None:
+        """Orthanc answers now: what needs it can be found out."""
+        orthanc_door.probe_query_decoding()
+        pacs = ", ".join(source.name for source in self._sources) or "none"
+        LOG.warning("DICOMweb at %s on Orthanc's port, PACS: %s", self._settings.root, pacs)
+        if self._settings.http.enabled:
+            LOG.warning("full door: %s%s", self.full_door_url(), self._settings.root)
+        if not self._releases_lock:
+            LOG.warning(
+                "this Python plugin holds the interpreter lock during calls into Orthanc: "
+                "good for trying; use python plugin 5.0 or later in production"
+            )
+
+    def stopped(self) -> None:
+        """Orthanc stops: nothing of ours may call it after this, nor keep it waiting."""
+        self._full_door.stop(_STOP_DEADLINE_S)
+        self._pool.close()
+        self._retrieve.close()
+        self._persister.close(_STOP_DEADLINE_S)
+        self.archive.close(_STOP_DEADLINE_S)
+        for source in self._sources:
+            source.close()
+        self._log.stopped = True
+
+
+def _address(settings: Settings, pacs: PacsSettings) -> PacsAddress:
+    return PacsAddress(
+        name=pacs.name,
+        ae_title=pacs.ae_title,
+        host=pacs.host,
+        port=pacs.port,
+        calling_ae_title=settings.calling_ae_title,
+        retrieve=pacs.retrieve,
+        uncompressed_only=pacs.uncompressed,
+        limits=PoolLimits(pacs.max_associations, pacs.idle_timeout_s),
+        timeouts=Timeouts(pacs.connect_timeout_s, pacs.acse_timeout_s, pacs.dimse_timeout_s),
+    )

@@ -1,0 +1,236 @@
+"""The full door: an HTTP listener of our own inside the plugin, on uvicorn with httptools.
+
+It says everything the SDK can't: HEAD, OPTIONS, 206, JSON errors, repeated query keys. One
+event loop moves the bytes; handlers run on the worker pool, where they may block. Meant for the
+loopback, behind a reverse proxy. Why uvicorn: docs/adr/0003.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import uvicorn
+
+from farsight.errors import BadRequest, FarsightError, PayloadTooLarge, SettingsError
+from farsight.ps318.multipart_related import RelatedBody, encoded_length
+from farsight.web.base_url import BaseUrl
+from farsight.web.bounded_protocol import protocol_class
+from farsight.web.credentials import Credentials
+from farsight.web.messages import Request, Response
+from farsight.web.routes import Router, error_response
+from farsight.web.worker_pool import WorkerPool
+
+LOG = logging.getLogger("farsight.web")
+_MAX_QUERY_PARAMETERS = 20_000
+_GRACE_S = 2
+
+Scope = dict[str, Any]
+T = TypeVar("T")
+_END = object()
+
+
+class FullDoor:
+    """Listens from `start` to `stop`. Its threads are daemons: they never keep Orthanc alive."""
+
+    def __init__(
+        self,
+        router: Router,
+        pool: WorkerPool,
+        credentials: Credentials,
+        base_url: BaseUrl,
+        max_body_bytes: int = 1 << 20,
+    ) -> None:
+        self._router = router
+        self._pool = pool
+        self._credentials = credentials
+        self._base_url = base_url
+        self._max_body_bytes = max_body_bytes
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self.port = 0
+
+    def start(self, bind: str, port: int) -> None:
+        """Binds at once, then serves on a daemon thread; `port` then holds the real one.
+
+        Raises: SettingsError when the address can't be had.
+        """
+        family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((bind, port))
+        except OSError as error:
+            listener.close()
+            why = f"can't listen there ({error.strerror}); choose another"
+            raise SettingsError("Farsight.Http.Port", port, why) from error
+        self.port = int(listener.getsockname()[1])
+        self._server = server = uvicorn.Server(
+            uvicorn.Config(
+                self._application,
+                http=protocol_class(),
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(server.serve(sockets=[listener])),
+            name="farsight-full-door",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> None:
+        """Stops listening; waits at most that long for answers under way."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(deadline_s)
+
+    # ---- one request
+
+    async def _application(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        request: Request | None = None
+        try:
+            headers = _headers(scope)
+            self._credentials.check(headers.get("authorization"))
+            body = await self._read_body(scope, headers, receive)
+            if body is None:
+                return
+            request = self._request(scope, headers, body)
+            asked = request
+            response = await self._on_worker(lambda: self._router.handle(asked))
+        except FarsightError as error:
+            response = error_response(error)
+        await self._send(response, receive, send, with_body=scope["method"] != "HEAD")
+
+    def _request(self, scope: Scope, headers: dict[str, str], body: bytes) -> Request:
+        try:
+            query = parse_qsl(
+                scope["query_string"].decode("latin-1"),
+                keep_blank_values=True,
+                max_num_fields=_MAX_QUERY_PARAMETERS,
+            )
+        except ValueError as error:
+            raise BadRequest("too many query parameters") from error
+        client = scope.get("client") or ("", 0)
+        return Request(
+            method=scope["method"],
+            path=scope["path"],
+            query=tuple(query),
+            headers=headers,
+            body=body,
+            base_url=self._base_url.of(headers, client[0]),
+        )
+
+    async def _read_body(self, scope: Scope, headers: dict[str, str], receive: Any) -> bytes | None:
+        """The whole body; None when the client went away. Raises: PayloadTooLarge."""
+        if scope["method"] in ("GET", "HEAD", "OPTIONS") and "content-length" not in headers:
+            return b""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_body_bytes:
+                raise PayloadTooLarge(f"the body is above {self._max_body_bytes} bytes")
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+    async def _on_worker(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        task = self._pool.submit(work, lambda: _wake(loop, over))
+        await over.wait()
+        return task.outcome()
+
+    async def _send(self, response: Response, receive: Any, send: Any, *, with_body: bool) -> None:
+        headers, chunks = _wire_form(response)
+        start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        try:
+            if isinstance(chunks, bytes):
+                await send(start)
+                await send({"type": "http.response.body", "body": chunks})
+            elif not with_body:
+                await send(start)
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await self._stream(start, chunks, receive, send)
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                await self._on_worker(close)
+
+    async def _stream(self, start: Any, chunks: Iterator[bytes], receive: Any, send: Any) -> None:
+        """Chunk by chunk; a client that goes away ends it."""
+        first = await self._on_worker(lambda: next(chunks, _END))
+        await send(start)
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            chunk: Any = first
+            while chunk is not _END and not gone.done():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                chunk = await self._on_worker(lambda: next(chunks, _END))
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(over.set)
+
+
+async def _disconnected(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Names in lower case; repeated headers joined by commas (RFC 9110 5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _wire_form(
+    response: Response,
+) -> tuple[list[tuple[bytes, bytes]], bytes | Iterator[bytes]]:
+    """Headers with Content-Length where it is known, and the body."""
+    headers = list(response.headers)
+    body = response.body
+    length: int | None
+    chunks: bytes | Iterator[bytes]
+    if isinstance(body, bytes):
+        length, chunks = len(body), body
+    elif isinstance(body, RelatedBody):
+        headers = [pair for pair in headers if pair[0].lower() != "content-type"]
+        headers.append(("Content-Type", body.content_type))
+        if isinstance(body.parts, tuple | list):
+            length = encoded_length(body.parts, body.boundary)
+            chunks = b"".join(body.chunks())
+        else:
+            length, chunks = None, body.chunks()
+    else:
+        length, chunks = body.content_length, body.chunks
+    if length is not None and response.status not in (204, 304):
+        headers.append(("Content-Length", str(length)))
+    return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers], chunks

@@ -1,0 +1,110 @@
+"""/farsight/: what goes on inside, for the administrator and for scripts."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from farsight import __version__
+from farsight.errors import NotFound, PacsError
+from farsight.ports.pacs import Pacs
+from farsight.services.memory_tier import MemoryTier
+from farsight.services.retrieve import RetrieveService
+from farsight.web.messages import Request, Response
+
+_JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+_HTML = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store"))
+
+
+class StatusHandler:
+    """GET /farsight/ (a page), /farsight/status, /farsight/retrieves (JSON)."""
+
+    def __init__(
+        self,
+        sources: Sequence[Pacs],
+        retrieve: RetrieveService,
+        tier: MemoryTier,
+        full_door_url: Callable[[], str],
+    ) -> None:
+        self._sources = sources
+        self._retrieve = retrieve
+        self._tier = tier
+        self._full_door_url = full_door_url
+
+    def __call__(self, request: Request) -> Response:
+        """Raises: NotFound."""
+        what = request.path.removeprefix("/farsight/")
+        if what == "":
+            return Response(200, _HTML, self._page().encode("utf-8"))
+        if what == "status":
+            return Response(200, _JSON, json.dumps(self._status()).encode("utf-8"))
+        if what == "retrieves":
+            return Response(200, _JSON, json.dumps(self._retrieve.progress()).encode("utf-8"))
+        raise NotFound("there are /farsight/, /farsight/status and /farsight/retrieves")
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "full_door": self._full_door_url(),
+            "memory_bytes": self._tier.resident_bytes,
+            "retrieves": len(self._retrieve.progress()),
+            "pacs": [_pacs_status(pacs) for pacs in self._sources],
+        }
+
+    def _page(self) -> str:
+        status = self._status()
+        sources = "".join(
+            _row(pacs["name"], pacs["ae_title"], "answers" if pacs["ok"] else pacs["error"])
+            for pacs in status["pacs"]
+        )
+        flights = "".join(
+            _row(
+                flight["study"],
+                flight["series"],
+                f"{flight['received']} of {flight['expected']}",
+                flight["state"],
+                flight["error"] or "",
+            )
+            for flight in self._retrieve.progress()
+        )
+        megabytes = status["memory_bytes"] / (1 << 20)
+        return _PAGE.format(
+            version=html.escape(status["version"]),
+            sources=sources or _row("none configured"),
+            flights=flights or _row("none under way"),
+            memory=f"{megabytes:.1f}",
+        )
+
+
+def _pacs_status(pacs: Pacs) -> dict[str, Any]:
+    try:
+        pacs.echo()
+    except PacsError as error:
+        return {"name": pacs.name, "ae_title": pacs.ae_title, "ok": False, "error": str(error)}
+    return {"name": pacs.name, "ae_title": pacs.ae_title, "ok": True}
+
+
+def _row(*cells: object) -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Farsight</title>
+<meta http-equiv="refresh" content="5">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #222 }}
+table {{ border-collapse: collapse; width: 100%; margin-bottom: 2rem }}
+td, th {{ border-bottom: 1px solid #ddd; padding: .4rem .6rem; text-align: left }}
+h1 span {{ color: #888; font-size: 1rem; font-weight: normal }}
+</style></head><body>
+<h1>Farsight <span>{version}</span></h1>
+<h2>PACS</h2>
+<table><tr><th>Name</th><th>AE title</th><th>C-ECHO</th></tr>{sources}</table>
+<h2>Retrieves</h2>
+<table><tr><th>Study</th><th>Series</th><th>Instances</th><th>State</th><th></th></tr>{flights}</table>
+<p>{memory} MB of instances in memory.
+<a href="/farsight/status">status</a> · <a href="/farsight/retrieves">retrieves</a></p>
+</body></html>
+"""
