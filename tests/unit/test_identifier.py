@@ -43,6 +43,10 @@ def test_levels_below_carry_the_uids_above() -> None:
     ("name", "value", "tag", "expected"),
     [
         ("PatientName", "*doe*", "00100010", "*doe*"),
+        ("PatientName", "Doe^John^^", "00100010", "Doe^John*"),
+        ("PatientName", "山田", "00100010", "*山田*"),
+        ("PatientName", "=山田", "00100010", "*=山田*"),
+        ("PatientName", "Doe=山田^太郎*", "00100010", "Doe*=山田^太郎*"),
         ("StudyDate", "20240101-20240131", "00080020", "20240101-20240131"),
         ("StudyTime", "10:30-11:00", "00080030", "1030-1100"),
         ("StudyInstanceUID", "1.2,1.3", "0020000D", "1.2\\1.3"),
@@ -79,7 +83,7 @@ def test_keys_of_other_levels_stay_away() -> None:
         unique = {"0020000D", "0020000E", "00080018"}
         assert all(holds(level, tag) or tag in unique for tag in tags)
     study = {key.tag: key.value for key in search_identifier(query, STUDY, {})}
-    assert study["00100010"] == "Doe"
+    assert study["00100010"] == "Doe*"
     assert "00081030" in study
     assert "0008103E" not in study
 

@@ -138,7 +138,22 @@ def test_relational_searches(path: str, relational: bool) -> None:
 
 
 _WORDS = st.sampled_from(
-    "studies series instances frames bulkdata metadata rendered 1.2 .. . 1,2 x".split(" ")
+    [
+        "studies",
+        "series",
+        "instances",
+        "frames",
+        "bulkdata",
+        "metadata",
+        "rendered",
+        "1.2",
+        "..",
+        ".",
+        "",
+        "1,2",
+        "\x00",
+        "x",
+    ]
 )
 
 

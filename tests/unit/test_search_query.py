@@ -284,8 +284,18 @@ def test_too_many_parameters() -> None:
 
 
 _NAMES = st.sampled_from(
-    "PatientName StudyDate StudyTime StudyInstanceUID limit includefield ModalitiesInStudy"
-    " PatientWeight AcquisitionDateTime fuzzymatching".split(" ")
+    [
+        "PatientName",
+        "StudyDate",
+        "StudyTime",
+        "StudyInstanceUID",
+        "limit",
+        "includefield",
+        "ModalitiesInStudy",
+        "PatientWeight",
+        "AcquisitionDateTime",
+        "fuzzymatching",
+    ]
 )
 
 

@@ -71,13 +71,30 @@ def dimse_value(key: MatchingKey) -> str:
     """The key's value in DIMSE's form; "" (universal) where that can't say as much.
 
     UIDs become a list with backslashes. Alternatives of other VRs have no form of their own,
-    and neither has a key inside a sequence here.
+    and neither has a key inside a sequence here. Names are widened.
     """
     if len(key.path) > 1 or key.vr not in _SENDABLE:
         return ""
     if key.vr == "UI":
         return "\\".join(key.values)
-    return key.values[0] if len(key.values) == 1 else ""
+    if len(key.values) != 1:
+        return ""
+    return _name_value(key.values[0]) if key.vr == "PN" else key.values[0]
+
+
+def _name_value(name: str) -> str:
+    """Wide enough for a PACS that compares the whole value literally (PS3.4 C.2.2.2.4, note 3).
+
+    Open at the end, for empty components and further component groups; also at the beginning
+    where the name isn't ASCII and may stand in the second or third group.
+    """
+    groups = [group.rstrip("^ ") + "*" for group in name.split("=")]
+    if len(groups) == 1 and not name.isascii():
+        groups[0] = "*" + groups[0]
+    wide = "=".join(groups)
+    while "**" in wide:
+        wide = wide.replace("**", "*")
+    return wide
 
 
 def _sorted(values: Mapping[str, str]) -> Iterable[tuple[str, str]]:
