@@ -6,16 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from farsight.dicom.byte_order import little_endian
 from farsight.dicom.elements import DataSet
 from farsight.dicom.positions import Element
-from farsight.dicom.vr import WORD_BYTES
 from farsight.errors import NotFound
-from farsight.ps318.json_values import swapped
 
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
-_BITS_ALLOCATED: Final = 0x00280100
-_PIXEL_DATA: Final = 0x7FE00010
 _ENCAPSULATED_DOCUMENT: Final = 0x00420011
 _MIME_TYPE: Final = 0x00420012
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*\Z")
@@ -56,29 +53,6 @@ def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
         media_type=_media_type(data_set, element),
         encapsulated=encapsulated,
     )
-
-
-def little_endian(data_set: DataSet, element: Element) -> bytes | memoryview:
-    """A value in the byte order of web services (PS3.18 8.7.3.3.1); a view where it is already."""
-    view = data_set.view(element.tag)
-    word_bytes = word_bytes_of(data_set, element)
-    return view if word_bytes == 1 else swapped(view, word_bytes)
-
-
-def word_bytes_of(data_set: DataSet, element: Element) -> int:
-    """How many bytes have to be reversed at a time to make a value little endian; 1 for none.
-
-    Pixel cells above 8 bits are swapped as cells, whatever the VR: encoders in the field write
-    them so. Cells of up to 8 bits in OW are packed into words of 16 (PS3.5 8.1.1, annex D).
-    """
-    if not data_set.big_endian:
-        return 1
-    word_bytes = WORD_BYTES.get(element.vr, 1)
-    if element.tag == _PIXEL_DATA:
-        bits = data_set.number(_BITS_ALLOCATED)
-        if bits in (16, 32, 64):
-            return int(bits) // 8
-    return word_bytes
 
 
 def _item(data_set: DataSet, sequence: str, number: str, path: str) -> DataSet:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 import re
 import struct
-from array import array
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 from typing import Final
 
+from farsight.dicom.byte_order import swapped
 from farsight.dicom.charset import NAME_DELIMITERS, TEXT_DELIMITERS, VALUE_DELIMITERS, CharacterSets
 from farsight.dicom.vr import WORD_BYTES
 
@@ -64,16 +64,6 @@ def inline_binary(vr: str, raw: bytes, word_bytes: int) -> str:
     """InlineBinary, little endian (F.2.7); `word_bytes` above 1 where `raw` is big endian."""
     text = b64encode(swapped(raw, word_bytes)).decode("ascii")
     return f'"{vr}","InlineBinary":"{text}"'
-
-
-def swapped(raw: bytes | memoryview, word_bytes: int) -> bytes:
-    """The bytes with each word of 1, 2, 4 or 8 bytes reversed; an incomplete last one is kept."""
-    if word_bytes == 1:
-        return bytes(raw)
-    whole = len(raw) - len(raw) % word_bytes
-    words = array({2: "H", 4: "I", 8: "Q"}[word_bytes], bytes(raw[:whole]))
-    words.byteswap()
-    return words.tobytes() + bytes(raw[whole:])
 
 
 def _string(text: str) -> str:

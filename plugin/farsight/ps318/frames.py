@@ -1,0 +1,166 @@
+"""Where the frames of an instance lie, and their bytes (PS3.5 A.4, PS3.3 C.7.6.3, PS3.18 8.7.3.3).
+
+An index holds positions only, so it may be kept without the object; a frame's position is
+found without reading any frame. Numbers of frames start at 1, as in WADO-RS.
+
+What is handed out: native cells in little endian, 1-bit frames shifted to begin in the first
+bit of the first byte; of encapsulated data the fragments joined, without item tags. A byte that
+pads an encapsulated frame to even length is part of its fragment and stays, except where an
+Extended Offset Table tells the true length: decoders stop at their end marker, and nobody else
+can tell padding from data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from farsight.dicom.byte_order import swapped, word_bytes_of
+from farsight.dicom.elements import DicomObject
+from farsight.dicom.positions import Element
+from farsight.dicom.transfer_syntax import (
+    ENCAPSULATED_UNCOMPRESSED,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    NATIVE,
+)
+from farsight.errors import MalformedDicom, NotFound, UnsupportedDicom
+from farsight.ps318.fragments import Extent, encapsulated_frames
+from farsight.ps318.frame_media_type import OCTET_STREAM, frame_media_type
+
+_NUMBER_OF_FRAMES: Final = 0x00280008
+_PLANES_422: Final = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
+#: Pixel Data, Float Pixel Data, Double Float Pixel Data: an object has one of them.
+_PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
+
+
+class FrameIndex(Protocol):
+    """The frames of one instance.
+
+    media_type and transfer_syntax_uid are those of the bytes handed out: native frames always
+    are Explicit VR Little Endian. extents(n) are the stretches of `DicomObject.body` that frame
+    n needs, which are stretches of the file too unless the object is deflated; assemble(chunks)
+    makes the frame of their bytes.
+    """
+
+    @property
+    def number_of_frames(self) -> int: ...
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def transfer_syntax_uid(self) -> str: ...
+
+    def extents(self, number: int) -> Sequence[Extent]:
+        """Raises: NotFound for a number out of range, MalformedDicom if the pixels end early."""
+        ...
+
+    def assemble(self, chunks: Sequence[bytes | memoryview], number: int) -> bytes | memoryview:
+        """The frame, from the bytes of its extents in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NativeFrames:
+    """Frames as one array of cells: offset and length in bytes of the array, bits per frame."""
+
+    number_of_frames: int
+    offset: int
+    length: int
+    frame_bits: int
+    word_bytes: int
+    media_type: str = OCTET_STREAM
+    transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN
+
+    def extents(self, number: int) -> Sequence[Extent]:
+        _check(number, self.number_of_frames)
+        first = (number - 1) * self.frame_bits // 8
+        stop = -(-number * self.frame_bits // 8)
+        if stop > self.length:
+            raise MalformedDicom(f"pixel data ends within frame {number}")
+        first -= first % self.word_bytes
+        stop = min(stop + -stop % self.word_bytes, self.length)
+        return (Extent(self.offset + first, stop - first),)
+
+    def assemble(self, chunks: Sequence[bytes | memoryview], number: int) -> bytes | memoryview:
+        chunk = memoryview(chunks[0])
+        cells = chunk if self.word_bytes == 1 else memoryview(swapped(chunk, self.word_bytes))
+        first_bit = (number - 1) * self.frame_bits
+        if self.frame_bits % 8 == 0:
+            skip = first_bit // 8 % self.word_bytes
+            return cells[skip : skip + self.frame_bits // 8]
+        bits = int.from_bytes(cells, "little") >> first_bit % (8 * self.word_bytes)
+        size = -(-self.frame_bits // 8)
+        return (bits & (1 << self.frame_bits) - 1).to_bytes(size, "little")
+
+
+@dataclass(frozen=True, slots=True)
+class EncapsulatedFrames:
+    """Frames in fragments: per frame where its bytes lie."""
+
+    frames: tuple[tuple[Extent, ...], ...]
+    media_type: str
+    transfer_syntax_uid: str
+
+    @property
+    def number_of_frames(self) -> int:
+        return len(self.frames)
+
+    def extents(self, number: int) -> Sequence[Extent]:
+        _check(number, len(self.frames))
+        return self.frames[number - 1]
+
+    def assemble(
+        self,
+        chunks: Sequence[bytes | memoryview],
+        number: int,  # noqa: ARG002 - every fragment is used whole, whichever frame it is
+    ) -> bytes | memoryview:
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def frame_index(instance: DicomObject) -> FrameIndex:
+    """Find the frames. Raises: UnsupportedDicom without pixel data, MalformedDicom."""
+    element = next((instance.elements[tag] for tag in _PIXELS if tag in instance.elements), None)
+    if element is None or element.length == 0:
+        raise UnsupportedDicom("the instance has no pixel data")
+    number_of_frames = instance.number(_NUMBER_OF_FRAMES)
+    count = max(int(number_of_frames), 1) if isinstance(number_of_frames, int) else 1
+    syntax = instance.transfer_syntax_uid
+    if not element.undefined:
+        if syntax not in NATIVE:
+            raise UnsupportedDicom(f"pixel data in transfer syntax {syntax} is not encapsulated")
+        return _native(instance, element, count)
+    frames = encapsulated_frames(instance, element, count)
+    if syntax == ENCAPSULATED_UNCOMPRESSED:
+        syntax = EXPLICIT_VR_LITTLE_ENDIAN
+    return EncapsulatedFrames(frames, frame_media_type(syntax), syntax)
+
+
+def frame_bytes(instance: DicomObject, index: FrameIndex, number: int) -> bytes | memoryview:
+    """One frame, without a copy where it lies in one piece.
+
+    Raises: NotFound for a number out of range, MalformedDicom where the pixel data ends early.
+    """
+    body = memoryview(instance.body)
+    chunks = [body[at : at + length] for at, length in index.extents(number)]
+    return index.assemble(chunks, number)
+
+
+def _native(instance: DicomObject, element: Element, count: int) -> NativeFrames:
+    cells = instance.count(0x00280010, "Rows") * instance.count(0x00280011, "Columns")
+    samples = instance.count(0x00280002, "SamplesPerPixel")
+    bits = instance.count(0x00280100, "BitsAllocated")
+    frame_bits = cells * samples * bits
+    if instance.text(0x00280004) in _PLANES_422 and count * frame_bits > 8 * element.length:
+        frame_bits = frame_bits // samples * 2  # chrominance of two pixels at a time (C.7.6.3.1.2)
+    return NativeFrames(
+        number_of_frames=count,
+        offset=element.value_offset,
+        length=element.length,
+        frame_bits=frame_bits,
+        word_bytes=word_bytes_of(instance, element),
+    )
+
+
+def _check(number: int, number_of_frames: int) -> None:
+    if not 1 <= number <= number_of_frames:
+        raise NotFound(f"frame {number} does not exist: the instance has {number_of_frames}")

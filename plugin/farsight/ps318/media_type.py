@@ -1,0 +1,221 @@
+"""Which of the representations there are a client gets (PS3.18 8.7): Accept in, choice out.
+
+What a missing transfer-syntax parameter means, and what "*" means, is settled here:
+
+- `*` is whatever is stored, and so is `*/*` or no Accept at all;
+- without the parameter, application/dicom and application/octet-stream mean Explicit VR Little
+  Endian (8.7.3.5.2), but an object that exists in lossy compression only is sent as it is
+  (8.7.3); an image or video type means any transfer syntax that has this media type;
+- `type=application/octet-stream; transfer-syntax=*` also gets compressed frames, each part
+  under its true media type: viewers ask for everything in this way.
+
+Pixels aren't transcoded: what would need it is NotAcceptable, and the message lists what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from farsight.dicom.transfer_syntax import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    LOSSY,
+    NATIVE,
+)
+from farsight.errors import NotAcceptable
+from farsight.ps318.accept import ANY, MULTIPART, Accept, MediaRange, parse_accept
+from farsight.ps318.frame_media_type import OCTET_STREAM, SYNONYMS, frame_media_type, is_native
+
+__all__ = [
+    "Accept",
+    "DicomChoice",
+    "Offer",
+    "choose_bulk_data",
+    "choose_dicom",
+    "choose_frames",
+    "choose_metadata",
+    "frame_media_type",
+    "parse_accept",
+]
+
+APPLICATION_DICOM: Final = "application/dicom"
+DICOM_JSON: Final = "application/dicom+json"
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One representation that can be produced.
+
+    transfer_syntax_uid: of the payload; "" where that says nothing (JSON, documents).
+    multipart: parts of multipart/related, else one bare payload. as_stored: not converted.
+    by_default: what a request without transfer-syntax parameter means.
+    """
+
+    media_type: str
+    transfer_syntax_uid: str = ""
+    multipart: bool = False
+    as_stored: bool = True
+    by_default: bool = True
+
+    @property
+    def content_type(self) -> str:
+        """Content-Type of the payload or of each part, with its transfer syntax."""
+        if not self.transfer_syntax_uid:
+            return self.media_type
+        return f"{self.media_type}; transfer-syntax={self.transfer_syntax_uid}"
+
+    def __str__(self) -> str:
+        """As it would be asked for."""
+        suffix = f"; transfer-syntax={self.transfer_syntax_uid}" if self.transfer_syntax_uid else ""
+        if self.multipart:
+            return f'{MULTIPART}; type="{self.media_type}"{suffix}'
+        return self.media_type + suffix
+
+
+@dataclass(frozen=True, slots=True)
+class DicomChoice:
+    """How to answer with whole objects: target transfer syntax by the stored one."""
+
+    multipart: bool
+    transfer_syntaxes: Mapping[str, str]
+
+    def content_type(self, stored_transfer_syntax_uid: str) -> str:
+        """Content-Type of the object, or of its part."""
+        target = self.transfer_syntaxes[stored_transfer_syntax_uid]
+        return f"{APPLICATION_DICOM}; transfer-syntax={target}"
+
+
+def choose_dicom(
+    accept: Accept, stored_transfer_syntaxes: Collection[str], *, single_part: bool
+) -> DicomChoice:
+    """Whole objects. `single_part`: the resource is one instance, so that needs no multipart.
+
+    Native objects can be had in Explicit VR Little Endian, others as stored. Raises:
+    NotAcceptable if that is not acceptable for one of the stored transfer syntaxes.
+    """
+    chosen: dict[str, str] = {}
+    multipart = True
+    for stored in sorted(stored_transfer_syntaxes):
+        offers = [
+            offer
+            for packaging in ((True, False) if single_part else (True,))
+            for offer in _dicom_offers(stored, packaging)
+        ]
+        offer = _choose(accept, offers)
+        chosen[stored] = offer.transfer_syntax_uid
+        multipart = offer.multipart
+    return DicomChoice(multipart, chosen)
+
+
+def _dicom_offers(stored: str, multipart: bool) -> Iterable[Offer]:
+    explicit = stored == EXPLICIT_VR_LITTLE_ENDIAN
+    yield Offer(APPLICATION_DICOM, stored, multipart, by_default=explicit or stored in LOSSY)
+    if stored in NATIVE and not explicit:
+        yield Offer(APPLICATION_DICOM, EXPLICIT_VR_LITTLE_ENDIAN, multipart, as_stored=False)
+
+
+def choose_frames(accept: Accept, stored_transfer_syntax_uid: str, *, single_part: bool) -> Offer:
+    """Frames of one instance. `single_part`: one frame is asked for, so that needs no multipart.
+
+    Native pixels are octet-stream in Explicit VR Little Endian whatever they are stored in.
+    Raises: NotAcceptable.
+    """
+    syntax = stored_transfer_syntax_uid
+    if is_native(syntax):
+        syntax = EXPLICIT_VR_LITTLE_ENDIAN
+    media_type = frame_media_type(syntax)
+    by_default = media_type != OCTET_STREAM or syntax == EXPLICIT_VR_LITTLE_ENDIAN
+    offers = [Offer(media_type, syntax, True, by_default=by_default)]
+    if single_part:
+        offers.append(Offer(media_type, syntax, False, by_default=by_default))
+    return _choose(accept, offers)
+
+
+def choose_bulk_data(accept: Accept, media_type: str = OCTET_STREAM) -> Offer:
+    """One value that is not encapsulated pixel data, as octets or as the document it is.
+
+    A media type of its own goes before octet-stream where the client takes both equally.
+    Encapsulated pixel data is a matter for choose_frames. Raises: NotAcceptable.
+    """
+    offers: list[Offer] = []
+    for multipart in (True, False):
+        if media_type != OCTET_STREAM:
+            offers.append(Offer(media_type, "", multipart))
+        offers.append(Offer(OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN, multipart))
+    return _choose(accept, offers)
+
+
+def choose_metadata(accept: Accept) -> str:
+    """application/dicom+json, or application/json if only that is taken. Raises: NotAcceptable."""
+    return _choose(accept, [Offer(DICOM_JSON), Offer(JSON)]).media_type
+
+
+def _choose(accept: Accept, offers: Sequence[Offer]) -> Offer:
+    """The best offer for the first list that takes one: highest quality, then the client's order.
+
+    As in RFC 9110 12.5.1 the most specific range that fits an offer decides its quality.
+    """
+    for ranges in accept:
+        ranked: list[tuple[float, int, int, Offer]] = []
+        for rank, offer in enumerate(offers):
+            fitting = [
+                (_specificity(media_range), -position, media_range.quality)
+                for position, media_range in enumerate(ranges)
+                if _fits(media_range, offer)
+            ]
+            if fitting:
+                _, position, quality = max(fitting)
+                ranked.append((quality, position, -rank, offer))
+        best = max(ranked, key=lambda entry: entry[:3], default=None)
+        if best is not None and best[0] > 0:
+            return best[3]
+    available = ", ".join(str(offer) for offer in offers)
+    raise NotAcceptable(f"none of the media types accepted can be produced; available: {available}")
+
+
+def _fits(media_range: MediaRange, offer: Offer) -> bool:
+    if media_range.name == ANY:
+        return _syntax_fits(media_range, offer, anything=True)
+    if media_range.name in (MULTIPART, "multipart/*"):
+        wanted = media_range.part_type
+        if not offer.multipart:
+            return False
+    else:
+        wanted = media_range.name
+        if offer.multipart:
+            return False
+    if wanted == OCTET_STREAM and media_range.transfer_syntax == "*":
+        return offer.as_stored and offer.media_type != APPLICATION_DICOM
+    return _type_fits(wanted, offer.media_type) and _syntax_fits(
+        media_range, offer, anything=wanted == ANY
+    )
+
+
+def _type_fits(wanted: str, offered: str) -> bool:
+    wanted = SYNONYMS.get(wanted, wanted)
+    kind = offered.lower().partition("/")[0]
+    return wanted in (ANY, offered.lower(), f"{kind}/*")
+
+
+def _syntax_fits(media_range: MediaRange, offer: Offer, *, anything: bool) -> bool:
+    asked = media_range.transfer_syntax
+    if not offer.transfer_syntax_uid:
+        return True
+    if asked is None:
+        return offer.as_stored if anything else offer.by_default
+    return offer.as_stored if asked == "*" else asked == offer.transfer_syntax_uid
+
+
+def _specificity(media_range: MediaRange) -> tuple[int, int, int]:
+    """How narrow a range is: name, then type of parts, then parameters."""
+    return (
+        _width(media_range.name),
+        _width(media_range.part_type),
+        int(media_range.transfer_syntax not in (None, "*")),
+    )
+
+
+def _width(name: str) -> int:
+    return 0 if name == ANY else 1 if name.endswith("/*") else 2
