@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from farsight.errors import NotAcceptable
+from farsight.ps318.accept import parse_accept
+from farsight.ps318.media_type import choose_metadata
 from farsight.ps318.resource_path import ResourcePath
 from farsight.ps318.search_query import parse_search_query
 from farsight.ps318.warning import warning_value
 from farsight.services.search import SearchService
 from farsight.web.messages import Request, Response
 
-DICOM_JSON = "application/dicom+json"
-JSON = "application/json"
 SearchHandler = Callable[[Request, ResourcePath], Response]
 
 
@@ -25,7 +24,8 @@ def search_handler(service: SearchService, root: str) -> SearchHandler:
     """
 
     def handle(request: Request, path: ResourcePath) -> Response:
-        media_type = choose_list_type(request)
+        asked = [value for name, value in request.query if name == "accept"]
+        media_type = choose_metadata(parse_accept(request.headers.get("accept"), asked))
         query = parse_search_query(request.query, path.level)
         root_url = request.base_url + root
         result = service.search(query, path, root_url)
@@ -34,37 +34,3 @@ def search_handler(service: SearchService, root: str) -> SearchHandler:
         return Response(200, (("Content-Type", media_type), *warnings), body)
 
     return handle
-
-
-def choose_list_type(request: Request) -> str:
-    """DICOM JSON, or plain JSON where only that is accepted (PS3.18 8.7.4).
-
-    The query parameter `accept` goes before the header (8.3.3.1). Raises: NotAcceptable.
-    """
-    accept = request.parameter("accept") or request.headers.get("accept") or "*/*"
-    ranges = [_media_range(item) for item in accept.split(",")]
-    accepted = {name: quality for name, quality in ranges if name}
-    scored = [(_quality(accepted, offer), offer) for offer in (DICOM_JSON, JSON)]
-    quality, best = max(scored, key=lambda pair: pair[0])
-    if quality <= 0:
-        raise NotAcceptable(f"search results are {DICOM_JSON} or {JSON}")
-    return best
-
-
-def _media_range(item: str) -> tuple[str, float]:
-    name, *parameters = (part.strip().lower() for part in item.split(";"))
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return name, float(parameter[2:])
-            except ValueError:
-                return name, 0.0
-    return name, 1.0
-
-
-def _quality(accepted: dict[str, float], offer: str) -> float:
-    """Of the most specific range that covers the offer; 0 where none does."""
-    for name in (offer, "application/*", "*/*"):
-        if name in accepted:
-            return accepted[name]
-    return 0.0
