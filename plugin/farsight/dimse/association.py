@@ -128,8 +128,6 @@ def encode_request(request: AssociationRequest) -> bytes:
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
     primitive.calling_ae_title = request.calling_ae_title
     primitive.called_ae_title = request.called_ae_title
-    primitive.calling_presentation_address = ("127.0.0.1", 104)  # not part of the PDU
-    primitive.called_presentation_address = ("127.0.0.1", 104)
     contexts = []
     for number, proposed in enumerate(request.contexts):
         context = build_context(proposed.abstract_syntax, list(proposed.transfer_syntaxes))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
+from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
@@ -30,8 +30,8 @@ def encode_identifier(
     data_set = Dataset()
     data_set.add_new(_QUERY_RETRIEVE_LEVEL, "CS", level.value)
     for key in keys:
-        empty: object = [] if key.vr == "SQ" else ""
-        data_set.add_new(int(key.tag, 16), key.vr, _value(key) if key.value else empty)
+        value = _value(key) if key.value else ([] if key.vr == "SQ" else None)
+        data_set.add_new(int(key.tag, 16), key.vr, value)
     if character_set is not None:
         data_set.add_new(_SPECIFIC_CHARACTER_SET, "CS", character_set)
     _check_encodable(keys, character_set)
@@ -39,7 +39,7 @@ def encode_identifier(
     buffer.is_little_endian = True
     buffer.is_implicit_VR = transfer_syntax_uid == IMPLICIT_LE
     write_dataset(buffer, data_set, parent_encoding=_python_encoding(character_set))
-    return BytesIO.getvalue(buffer.parent)  # type: ignore[arg-type]
+    return bytes(buffer.getvalue())
 
 
 def _value(key: IdentifierKey) -> object:
@@ -52,8 +52,6 @@ _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
 
 
 def _python_encoding(character_set: str | None) -> list[str]:
-    from pydicom.charset import convert_encodings
-
     return convert_encodings(character_set or "ISO_IR 6")
 
 

@@ -73,6 +73,7 @@ class FullDoor:
         self._server = server = uvicorn.Server(
             uvicorn.Config(
                 self._application,
+                interface="asgi3",
                 http=protocol_class(),
                 loop="asyncio",
                 ws="none",

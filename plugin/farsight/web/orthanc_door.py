@@ -25,6 +25,8 @@ LOG = logging.getLogger("farsight.web")
 PROBE = "/farsight/probe"
 #: Headers that Orthanc sets by itself, or that an answer of the SDK can't carry.
 _NOT_OURS = frozenset({"content-type", "content-length", "connection", "transfer-encoding"})
+#: Compression on this port is Orthanc's, and the SDK has no 206.
+_ORTHANCS_AFFAIR = ("accept-encoding", "range")
 
 
 class _Door:
@@ -70,7 +72,8 @@ def _read(uri: str, request: Mapping[str, Any]) -> Request:
     decode = (lambda text: text) if _Door.decodes_query else unquote_plus
     query = tuple((decode(name), decode(value)) for name, value in given.items())
     headers = {name.lower(): value for name, value in request.get("headers", {}).items()}
-    headers.pop("accept-encoding", None)  # compression on this port is Orthanc's affair
+    for name in _ORTHANCS_AFFAIR:
+        headers.pop(name, None)
     return Request(
         method=str(request.get("method", "GET")),
         path=uri,
@@ -88,10 +91,11 @@ def _send(output: Any, response: Response) -> None:
     if response.status == 405:
         output.SendMethodNotAllowed(response.header("Allow") or "GET")
         return
-    _send_headers(output, response)
     if response.status in (204, 304):
+        _send_headers(output, response)
         output.SendHttpStatusCode(response.status)
     elif response.status >= 300:
+        _send_headers(output, response)
         _send_status(output, response)
     else:
         _send_body(output, response)
@@ -113,22 +117,29 @@ def _send_status(output: Any, response: Response) -> None:
     try:
         output.SendHttpStatus(response.status, body)
     except TypeError:
+        output.SetHttpHeader("Content-Type", response.header("Content-Type") or "text/plain")
         output.SendHttpStatus(response.status, body.decode("utf-8", "replace"), len(body))
 
 
 def _send_body(output: Any, response: Response) -> None:
+    """A stream where the SDK has it; else part by part, unless a warning has to go along."""
     body = response.body
     content_type = response.header("Content-Type") or "application/octet-stream"
     if isinstance(body, bytes):
+        _send_headers(output, response)
         output.AnswerBuffer(body, content_type)
     elif isinstance(body, RelatedBody) and isinstance(body.parts, tuple | list):
+        _send_headers(output, response)
         output.AnswerBuffer(b"".join(body.chunks()), body.content_type)
     elif hasattr(output, "StartStreamAnswer"):
+        _send_headers(output, response)
         _stream(output, body)
-    elif isinstance(body, RelatedBody):
+    elif isinstance(body, RelatedBody) and response.header("Warning") is None:
         _send_items(output, body)
     else:
-        output.AnswerBuffer(b"".join(_on_workers(body.chunks)), content_type)
+        _send_headers(output, response)
+        chunks = body.chunks() if isinstance(body, RelatedBody) else body.chunks
+        output.AnswerBuffer(b"".join(_on_workers(chunks)), content_type)
 
 
 def _stream(output: Any, body: RelatedBody | StreamedBody) -> None:

@@ -1,0 +1,34 @@
+"""Byte ranges (RFC 9110 14) over answers that are one block of bytes."""
+
+from __future__ import annotations
+
+import re
+
+from farsight.errors import RangeNotSatisfiable
+from farsight.web.messages import Request, Response
+
+_SINGLE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+
+
+def with_range(request: Request, response: Response) -> Response:
+    """206 with the part asked for; the whole where no single range is asked for.
+
+    Raises: RangeNotSatisfiable when the range begins behind the end.
+    """
+    body = response.body
+    found = _SINGLE.match(request.headers.get("range", "").replace(" ", ""))
+    if not isinstance(body, bytes):
+        return response
+    response = response.with_headers(("Accept-Ranges", "bytes"))
+    if found is None or found.groups() == ("", ""):
+        return response
+    first, last = found.groups()
+    size = len(body)
+    if first == "":
+        start, stop = max(size - int(last), 0), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+    if start >= size or start >= stop:
+        raise RangeNotSatisfiable(f"the range lies outside of the {size} bytes there are")
+    headers = (*response.headers, ("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
+    return Response(206, headers, body[start:stop])

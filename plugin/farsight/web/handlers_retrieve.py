@@ -1,0 +1,192 @@
+"""WADO-RS over HTTP: objects, metadata, frames, bulk data (PS3.18 10.4)."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Collection, Iterator
+
+from farsight.dicom.elements import DicomObject
+from farsight.dicom.explicit import as_explicit_little_endian
+from farsight.dimse.contexts import STORED_SYNTAXES
+from farsight.errors import BadRequest, NotAcceptable, NotFound
+from farsight.model import InstanceRef, Level, SeriesRef
+from farsight.ps318.accept import Accept, parse_accept
+from farsight.ps318.bulk_data import find_bulk_data
+from farsight.ps318.frames import frame_bytes, frame_index
+from farsight.ps318.media_type import (
+    DicomChoice,
+    choose_bulk_data,
+    choose_dicom,
+    choose_frames,
+    choose_metadata,
+)
+from farsight.ps318.multipart_related import Part, RelatedBody, new_boundary
+from farsight.ps318.resource_path import Action, ResourcePath
+from farsight.ps318.warning import warning_value
+from farsight.services.retrieve import Holdings
+from farsight.services.serve import Metadata, ServeService
+from farsight.web.byte_range import with_range
+from farsight.web.messages import Request, Response
+
+_DICOM = "application/dicom"
+_VARY = ("Vary", "Accept, Accept-Encoding")
+
+
+class RetrieveHandler:
+    """Answers the resources whose action is OBJECTS, METADATA, FRAMES or BULKDATA.
+
+    An answer that may not be all there is has status 206 and says why in a Warning.
+    """
+
+    def __init__(self, serve: ServeService, root: str) -> None:
+        """`root`: "/dicom-web/"."""
+        self._serve = serve
+        self._root = root
+
+    def __call__(self, request: Request, path: ResourcePath) -> Response:
+        """Raises: NotFound, NotAcceptable, BadRequest, PacsError, ArchiveError, MalformedDicom."""
+        if path.action is Action.METADATA:
+            return self._metadata(request, path)
+        if path.action is Action.OBJECTS:
+            return self._objects(request, path)
+        if path.action is Action.FRAMES:
+            return self._frames(request, path)
+        if path.action is Action.BULKDATA:
+            return self._bulk_data(request, path)
+        raise NotFound(f"{path.action.value} resources are not served yet")
+
+    # ---- metadata
+
+    def _metadata(self, request: Request, path: ResourcePath) -> Response:
+        media_type = choose_metadata(_accept(request))
+        root_url = request.base_url + self._root
+        if path.level is Level.IMAGE:
+            metadata = self._serve.instance_metadata(_instance(path), root_url)
+        elif path.level is Level.SERIES:
+            metadata = self._serve.series_metadata(_series(path), root_url)
+        else:
+            metadata = self._serve.study_metadata(_study(path), root_url)
+        headers = [("Content-Type", media_type), _VARY]
+        body = metadata.json
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers.append(("Content-Encoding", "gzip"))
+            body = self._zipped(path, root_url, metadata)
+        return _maybe_short(Response(200, tuple(headers), body), metadata.warnings, root_url)
+
+    def _zipped(self, path: ResourcePath, root_url: str, metadata: Metadata) -> bytes:
+        if path.level is Level.SERIES:
+            return self._serve.zipped(_series(path), root_url, metadata)
+        return gzip.compress(metadata.json, 4)
+
+    # ---- whole objects
+
+    def _objects(self, request: Request, path: ResourcePath) -> Response:
+        accept = _accept(request)
+        if path.level is Level.IMAGE:
+            instance = self._serve.instance(_instance(path))
+            choice = choose_dicom(accept, {instance.transfer_syntax_uid}, single_part=True)
+            return _objects_response(choice, iter((instance,)))
+        if path.level is Level.SERIES:
+            settled, warnings = [self._serve.series(_series(path))], ()
+        else:
+            settled, warnings = self._serve.study(_study(path))
+        texts = (*warnings, *(h.warning for h in settled if h.warning and h.warning not in warnings))
+        choice = self._choose_for_all(accept, settled)
+        response = _objects_response(choice, self._each(settled))
+        return _maybe_short(response, texts, request.base_url + self._root)
+
+    def _choose_for_all(self, accept: Accept, settled: Collection[Holdings]) -> DicomChoice:
+        """Headers are read beforehand only where the client doesn't take everything as stored."""
+        try:
+            return choose_dicom(accept, STORED_SYNTAXES, single_part=False)
+        except NotAcceptable:
+            stored = {instance.transfer_syntax_uid for instance in self._each(settled)}
+            return choose_dicom(accept, stored, single_part=False)
+
+    def _each(self, settled: Collection[Holdings]) -> Iterator[DicomObject]:
+        for holdings in settled:
+            yield from self._serve.instances(holdings)
+
+    # ---- frames
+
+    def _frames(self, request: Request, path: ResourcePath) -> Response:
+        instance = self._serve.instance(_instance(path))
+        index = frame_index(instance)
+        one = len(path.frames) == 1
+        offer = choose_frames(_accept(request), instance.transfer_syntax_uid, single_part=one)
+        frames = [frame_bytes(instance, index, number) for number in path.frames]
+        if not offer.multipart:
+            headers = (("Content-Type", offer.content_type), _VARY)
+            return with_range(request, Response(200, headers, bytes(frames[0])))
+        parts = [Part((("Content-Type", offer.content_type),), frame) for frame in frames]
+        return _related(offer.media_type, parts)
+
+    # ---- bulk data
+
+    def _bulk_data(self, request: Request, path: ResourcePath) -> Response:
+        instance = self._serve.instance(_instance(path))
+        found = find_bulk_data(instance, "/".join(path.bulkdata))
+        if found.encapsulated:
+            raise BadRequest("compressed pixel data is had by frame: …/frames/1")
+        offer = choose_bulk_data(_accept(request), found.media_type)
+        if not offer.multipart:
+            headers = (("Content-Type", offer.content_type), _VARY)
+            return with_range(request, Response(200, headers, bytes(found.value)))
+        location = request.base_url + request.path
+        headers = (("Content-Type", offer.content_type), ("Content-Location", location))
+        return _related(offer.media_type, [Part(headers, found.value)])
+
+
+def _accept(request: Request) -> Accept:
+    values = [value for name, value in request.query if name == "accept"]
+    return parse_accept(request.headers.get("accept"), values)
+
+
+def _objects_response(choice: DicomChoice, instances: Iterator[DicomObject]) -> Response:
+    if not choice.multipart:
+        instance = next(instances)
+        stored = instance.transfer_syntax_uid
+        headers = (("Content-Type", choice.content_type(stored)), _VARY)
+        return Response(200, headers, _encoded(choice, instance))
+    return _related(_DICOM, _parts(choice, instances))
+
+
+def _parts(choice: DicomChoice, instances: Iterator[DicomObject]) -> Iterator[Part]:
+    for instance in instances:
+        content_type = choice.content_type(instance.transfer_syntax_uid)
+        yield Part((("Content-Type", content_type),), _encoded(choice, instance))
+
+
+def _encoded(choice: DicomChoice, instance: DicomObject) -> bytes:
+    stored = instance.transfer_syntax_uid
+    if choice.transfer_syntaxes[stored] == stored:
+        return instance.data
+    return as_explicit_little_endian(instance)
+
+
+def _related(root_type: str, parts: list[Part] | Iterator[Part]) -> Response:
+    body = RelatedBody(root_type, new_boundary(), parts)
+    return Response(200, (("Content-Type", body.content_type), _VARY), body)
+
+
+def _maybe_short(response: Response, warnings: Collection[str], root_url: str) -> Response:
+    if not warnings:
+        return response
+    headers = [("Warning", warning_value(root_url, text)) for text in warnings]
+    return Response(206, (*response.headers, *headers), response.body)
+
+
+def _study(path: ResourcePath) -> str:
+    assert path.study_instance_uid is not None
+    return path.study_instance_uid
+
+
+def _series(path: ResourcePath) -> SeriesRef:
+    assert path.series_instance_uid is not None
+    return SeriesRef(_study(path), path.series_instance_uid)
+
+
+def _instance(path: ResourcePath) -> InstanceRef:
+    assert path.series_instance_uid is not None
+    assert path.sop_instance_uid is not None
+    return InstanceRef(_study(path), path.series_instance_uid, path.sop_instance_uid)
