@@ -21,6 +21,7 @@ from farsight.dicom.vr import (
     LONG_VRS,
     PUBLIC_VRS,
     SHORT_VRS,
+    WORD_BYTES,
     is_private,
     is_private_creator,
     private_vr,
@@ -39,6 +40,8 @@ _ITEM_TAG: Final = 0xFFFEE000
 _EXPLICIT: Final = (Struct("<HH2sH").unpack_from, Struct(">HH2sH").unpack_from)
 _IMPLICIT: Final = (Struct("<HHL").unpack_from, Struct(">HHL").unpack_from)
 _UINT32: Final = (Struct("<L").unpack_from, Struct(">L").unpack_from)
+
+_NO_BYTE_ORDER: Final = (set(SHORT_VRS.values()) | set(LONG_VRS.values())) - {*WORD_BYTES, "SQ"}
 
 _element: Callable[[type[Element], tuple[int, str, int, int, bool]], Element] = tuple.__new__
 
@@ -117,8 +120,8 @@ class Scanner:
                         return pos, True
                     continue
                 vr, start, length = self._long_form(pos, stop, tag, code, length, big_endian)
-                if vr == "UN" and not big_endian and length != UNDEFINED:
-                    vr = self._known_vr(elements, tag, start, length)
+                if vr == "UN" and length != UNDEFINED:
+                    vr = self._known_vr(elements, tag, start, length, big_endian)
                 undefined = length == UNDEFINED
                 if undefined:
                     vr, end, pos = self._undefined(tag, vr, start, stop, False, depth)
@@ -186,7 +189,8 @@ class Scanner:
         vr = LONG_VRS.get(code)
         if vr is None and not (b"AA" <= code <= b"ZZ" and code.isalpha()):
             # no VR at all: some writers fall back into implicit VR half-way
-            return self._implied_vr(tag), pos + 8, _UINT32[big_endian](self.body, pos + 4)[0]
+            implied = None if is_private(tag) else public_vr(tag)
+            return implied or "UN", pos + 8, _UINT32[big_endian](self.body, pos + 4)[0]
         if pos + 12 > stop:
             raise MalformedDicom(f"the data set ends within the header of {_name(tag)}")
         length: int = _UINT32[big_endian](self.body, pos + 8)[0]
@@ -196,13 +200,17 @@ class Scanner:
             return "UN", pos + 8, length16
         return vr, pos + 12, length
 
-    @staticmethod
-    def _implied_vr(tag: int) -> str:
-        return (None if is_private(tag) else public_vr(tag)) or "UN"
+    def _known_vr(
+        self, elements: Elements, tag: int, start: int, length: int, big_endian: bool
+    ) -> str:
+        """VR for an element that says UN with a defined length: from the dictionary if it fits.
 
-    def _known_vr(self, elements: Elements, tag: int, start: int, length: int) -> str:
-        """VR for an element that says UN with a defined length: from the dictionary if it fits."""
+        What UN holds is little endian (PS3.5 6.2.2), so in a big endian data set only values
+        without byte order can be told.
+        """
         vr = self._dictionary_vr(elements, tag) or "UN"
+        if big_endian:
+            return vr if vr in _NO_BYTE_ORDER else "UN"
         is_items = self.body[start : start + 4] == ITEM_LITTLE or length == 0
         return "UN" if vr == "SQ" and not is_items else vr
 
@@ -258,9 +266,11 @@ class Scanner:
             start = pos + 8
             in_implicit = implicit or self._is_implicit(start, stop)
             if length == UNDEFINED:
-                pos = self._ends.get(start) or self._item_end(
-                    start, stop, in_implicit, big_endian, depth
-                )
+                pos = self._ends.get(start, 0)
+                if not pos:
+                    encoding = (in_implicit, big_endian, depth)
+                    _, pos = self._scan(start, stop, *encoding, delimited=True)
+                    self._ends[start] = pos
                 end = pos - 8
             else:
                 pos = end = start + length
@@ -271,11 +281,6 @@ class Scanner:
         if not bounded:
             raise MalformedDicom("a sequence of undefined length has no end")
         return stop
-
-    def _item_end(self, start: int, stop: int, implicit: bool, big_endian: bool, depth: int) -> int:
-        _, end = self._scan(start, stop, implicit, big_endian, depth, delimited=True)
-        self._ends[start] = end
-        return end
 
     def _is_implicit(self, start: int, stop: int) -> bool:
         """Whether the item at `start` carries no VRs, though the data set around it does.
