@@ -7,7 +7,6 @@ import html
 import json
 import re
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlencode
 
 from farsight.errors import MethodNotAllowed, NotFound, SettingsError
 from farsight.web.messages import Request, Response
@@ -100,12 +99,12 @@ class OhifHandler:
         """
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(request.method, ("GET", "HEAD"))
-        if request.path + "/" == self._root:
-            query = "?" + urlencode(request.query) if request.query else ""
-            return Response(302, (("Location", self._root + query),))
-        if not request.path.startswith(self._root):
+        path = request.path
+        if path + "/" == self._root:  # not redirected: Orthanc doesn't tell the two apart
+            path = self._root
+        if not path.startswith(self._root):
             raise NotFound("not a page of OHIF")
-        name = request.path[len(self._root) :]
+        name = path.removeprefix(self._root)
         if self._assets is None or not self._assets.installed:
             return self._not_installed()
         if name == APP_CONFIG:

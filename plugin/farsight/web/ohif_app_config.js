@@ -4,6 +4,12 @@ window.config = (function (farsight) {
   const dicomweb = window.location.origin + farsight.dicomwebRoot;
   let services = null;
 
+  // Orthanc does not tell /ohif from /ohif/; OHIF's router only knows the latter.
+  if (window.location.pathname + '/' === farsight.routerBasename) {
+    const { search, hash } = window.location;
+    window.history.replaceState(null, '', farsight.routerBasename + search + hash);
+  }
+
   return {
     name: 'farsight',
     // With the trailing slash: OHIF addresses its logo relative to the study list's page.
