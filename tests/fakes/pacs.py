@@ -43,6 +43,7 @@ class Quirks:
     case_sensitive_names: bool = False
     ignores_keys: bool = False  # returns everything below the UIDs given
     refuses_uid_lists: bool = False
+    repeats_rows: bool = False  # one answer per instance, whatever the level
     leaves_out: frozenset[str] = frozenset()  # attributes it doesn't support
     fails: PacsError | None = None
     fails_at: frozenset[Level] = frozenset(ORDER)
@@ -82,9 +83,10 @@ class FakePacs:
             if max_rows is not None and sent >= max_rows:
                 return
             if all(self._matches(key, row.get(key.tag)) for key in identifier):
-                sent += 1
-                self.rows_sent += 1
-                yield as_json(row, [key.tag for key in identifier])
+                for _ in range(3 if self.quirks.repeats_rows else 1):
+                    sent += 1
+                    self.rows_sent += 1
+                    yield as_json(row, [key.tag for key in identifier])
         self._fail(level, sent)
 
     def retrieve(

@@ -143,6 +143,16 @@ def test_series_that_count_their_instances_save_the_image_queries() -> None:
     assert [level for level, _ in pacs.asked] == [Level.STUDY, Level.SERIES]
 
 
+def test_repeated_rows_are_counted_and_gone_into_once() -> None:
+    pacs = FakePacs([study("1.2.1", ("CT", "MR"))], no_counts=True, repeats_rows=True)
+    one = service(pacs, contents=ContentsCache(ttl_s=0))
+    assert len(search(one).rows) == 1
+    assert len(pacs.asked) == 1 + 1 + 2
+    pacs.asked.clear()
+    assert len(search(one, "/studies/1.2.1/instances").rows) == 4
+    assert len(pacs.asked) == 1 + 2
+
+
 def test_counts_are_found_out_for_the_page_only_and_kept() -> None:
     pacs = FakePacs([study(f"1.2.{n}") for n in range(1, 31)], no_counts=True)
     clock = [0.0]
@@ -196,6 +206,7 @@ TWO = [study("1.2.1", ("CT",)), study("1.2.2", ("MR", "SR"), _00100010="ROE^JANE
         {"ignores_modalities": True, "no_counts": True},
         {"case_sensitive_names": True},
         {"refuses_uid_lists": True},
+        {"repeats_rows": True},
         {"case_sensitive_names": True, "ignores_modalities": True, "refuses_uid_lists": True},
     ],
 )
@@ -635,6 +646,7 @@ QUIRKS = st.fixed_dictionaries(
         "case_sensitive_names": st.booleans(),
         "ignores_keys": st.booleans(),
         "refuses_uid_lists": st.booleans(),
+        "repeats_rows": st.booleans(),
     }
 )
 

@@ -14,7 +14,7 @@ from farsight.model import Attributes, Level
 from farsight.ps318.attribute_levels import LEVELS, UNIQUE_KEY, level_of, parent_of
 from farsight.ps318.matching import matches, values_of
 from farsight.ps318.search_query import SearchQuery
-from farsight.services.search_rows import in_order, is_uid, uid_of
+from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
 from farsight.services.search_source import SearchSource
 
 
@@ -92,7 +92,7 @@ class Descent:
         kept = [row for row in rows[:most] if is_uid(uid_of(row, level))]
         if len(kept) < len(rows[:most]):
             self.notes.append(f"{self.source.name}: rows without a valid UID were left out")
-        return [row for row in kept if _belongs(row, upper)]
+        return distinct([row for row in kept if _belongs(row, upper)], level)
 
     def _known_uid(self, level: Level) -> str | None:
         """The UID the resource names, or the only one the query asks for."""

@@ -99,6 +99,23 @@ def join_rows(rows: Iterable[FoundRow], level: Level) -> tuple[list[JoinedRow], 
     return [row for joined in by_uid.values() for row in joined], doubled
 
 
+def distinct(rows: Iterable[Attributes], level: Level) -> list[Attributes]:
+    """One row per object: some PACS answer once per instance. Gaps are filled from repetitions;
+    a repetition that names another patient stays a row of its own."""
+    by_uid: dict[tuple[str, ...], list[Attributes]] = {}
+    for row in rows:
+        uids = tuple(uid_of(row, above) for above in _down_to(level))
+        known = by_uid.setdefault(uids, [])
+        same = next((other for other in known if _same_patient(row, other)), None)
+        if same is None:
+            known.append(dict(row))
+            continue
+        for tag, attribute in row.items():
+            if not values_of(same.get(tag)):
+                same[tag] = attribute
+    return [row for known in by_uid.values() for row in known]
+
+
 def in_order(level: Level, items: Iterable[T], attributes_of: Callable[[T], Attributes]) -> list[T]:
     """Newest study first; series and instances by their number; then by UID."""
     keyed = [(attributes_of(item), item) for item in items]
