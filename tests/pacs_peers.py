@@ -85,7 +85,7 @@ def dcmqrscp(
         shutil.copyfile(file, copy)
         copies.append(str(copy))
     (directory / "dcmqrscp.cfg").write_text(
-        f'NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 32\n'
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 32\n"
         "HostTable BEGIN\n"
         f"farsight = (FARSIGHT, 127.0.0.1, {move_port})\n"
         "HostTable END\n"
@@ -161,9 +161,7 @@ def _send(files: Sequence[Path], port: int) -> None:
     entity = AE("SENDER")
     data_sets = [dcmread(file) for file in files]
     for data_set in data_sets:
-        entity.add_requested_context(
-            data_set.SOPClassUID, data_set.file_meta.TransferSyntaxUID
-        )
+        entity.add_requested_context(data_set.SOPClassUID, data_set.file_meta.TransferSyntaxUID)
     association = entity.associate("127.0.0.1", port, ae_title=AE_TITLE)
     assert association.is_established
     for data_set in data_sets:

@@ -71,6 +71,8 @@ def write_series(
     paths = []
     for number in range(1, slices + 1):
         path = directory / f"{study}-{series}-{number:04d}.dcm"
-        ct_slice(number, series=series, study=study, size=size).save_as(path, enforce_file_format=True)
+        ct_slice(number, series=series, study=study, size=size).save_as(
+            path, enforce_file_format=True
+        )
         paths.append(path)
     return paths

@@ -126,9 +126,7 @@ def test_series_metadata_is_complete_and_recorded(site: Site, door: str, files: 
 def test_frames_are_the_pixels(door: str, files: list[Path]) -> None:
     answer = requests.get(
         f"{door}{SERIES}/instances/{instance_uid(7)}/frames/1",
-        headers={
-            "Accept": "multipart/related; type=application/octet-stream; transfer-syntax=*"
-        },
+        headers={"Accept": "multipart/related; type=application/octet-stream; transfer-syntax=*"},
         timeout=60,
     )
     assert answer.status_code == 200
@@ -139,9 +137,7 @@ def test_frames_are_the_pixels(door: str, files: list[Path]) -> None:
 
 def test_objects_of_instance_series_and_study(door: str) -> None:
     headers = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
-    one = requests.get(
-        f"{door}{SERIES}/instances/{instance_uid(1)}", headers=headers, timeout=60
-    )
+    one = requests.get(f"{door}{SERIES}/instances/{instance_uid(1)}", headers=headers, timeout=60)
     assert len(_parts(one)) == 1
     assert _parts(one)[0][1][128:132] == b"DICM"
     assert len(_parts(requests.get(door + SERIES, headers=headers, timeout=60))) == SLICES

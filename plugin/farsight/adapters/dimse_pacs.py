@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -124,7 +124,7 @@ class DimsePacs:
         level: Level,
         identifier: Sequence[IdentifierKey],
         max_rows: int | None,
-    ) -> Iterator[Attributes]:
+    ) -> Generator[Attributes]:
         with self._pool.lease(request, urgent=True) as connection:
             context = self._accepted(connection, contexts.STUDY_ROOT_FIND, "C-FIND")
             data_set = encode_identifier(level, identifier, context.transfer_syntax, "ISO_IR 192")

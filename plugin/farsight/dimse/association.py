@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
@@ -140,14 +141,14 @@ def encode_request(request: AssociationRequest) -> bytes:
     return pdu.encode()
 
 
-def _user_information(request: AssociationRequest) -> list[object]:
+def _user_information(request: AssociationRequest) -> list[Any]:
     length = MaximumLengthNotification()
     length.maximum_length_received = MAX_PDU_BYTES
     class_uid = ImplementationClassUIDNotification()
     class_uid.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    items: list[object] = [length, class_uid, version]
+    items: list[Any] = [length, class_uid, version]
     for sop_class_uid in request.scp_role_for:
         role = SCP_SCU_RoleSelectionNegotiation()
         role.sop_class_uid = sop_class_uid

@@ -78,7 +78,8 @@ class SourceListing:
                 return pacs, rows
         if failure is not None:
             raise failure
-        raise NotFound(f"no PACS lists {keys[-2].value or keys[0].value}")
+        narrowest = [key.value for key in keys if key.value][-1]
+        raise NotFound(f"{narrowest} is unknown here and at every PACS")
 
 
 def _uid(row: Attributes, tag: str) -> str:

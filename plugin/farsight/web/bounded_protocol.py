@@ -15,7 +15,7 @@ _TOO_LARGE = (
 )
 
 
-class BoundedProtocol(HttpToolsProtocol):  # type: ignore[misc]
+class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request head is too long or does not end in time."""
 
     _head_bytes = 0

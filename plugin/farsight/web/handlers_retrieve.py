@@ -86,14 +86,16 @@ class RetrieveHandler:
             instance = self._serve.instance(_instance(path))
             choice = choose_dicom(accept, {instance.transfer_syntax_uid}, single_part=True)
             return _objects_response(choice, iter((instance,)))
-        if path.level is Level.SERIES:
-            settled, warnings = [self._serve.series(_series(path))], ()
-        else:
-            settled, warnings = self._serve.study(_study(path))
-        texts = (*warnings, *(h.warning for h in settled if h.warning and h.warning not in warnings))
+        settled, warnings = self._settled(path)
         choice = self._choose_for_all(accept, settled)
         response = _objects_response(choice, self._each(settled))
-        return _maybe_short(response, texts, request.base_url + self._root)
+        return _maybe_short(response, warnings, request.base_url + self._root)
+
+    def _settled(self, path: ResourcePath) -> tuple[list[Holdings], tuple[str, ...]]:
+        if path.level is Level.STUDY:
+            return self._serve.study(_study(path))
+        holdings = self._serve.series(_series(path))
+        return [holdings], () if holdings.warning is None else (holdings.warning,)
 
     def _choose_for_all(self, accept: Accept, settled: Collection[Holdings]) -> DicomChoice:
         """Headers are read beforehand only where the client doesn't take everything as stored."""
