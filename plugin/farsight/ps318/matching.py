@@ -52,8 +52,13 @@ def values_of(attribute: JsonAttribute | None) -> list[Any]:
 
 def person_name_form(name: str) -> str:
     """One component group in the form names are compared in: NFC, case folded, tails cut."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-    return "^".join(part.strip(" ") for part in folded.split("^")).rstrip("^")
+    if name.isascii():
+        folded = name.lower()
+    else:
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    if " " in folded:
+        folded = "^".join(part.strip(" ") for part in folded.split("^"))
+    return folded.rstrip("^")
 
 
 def _matches(attributes: Attributes, keys: Sequence[tuple[MatchingKey, int]], zone: str) -> bool:
