@@ -88,8 +88,14 @@ def _uri(text: str) -> list[str]:
     return _strings((text.rstrip(" \0"),))
 
 
-def _several(raw: bytes, character_sets: CharacterSets) -> list[str]:
-    """LO, SH, UC."""
+def _short(raw: bytes, character_sets: CharacterSets) -> list[str]:
+    """LO, SH: spaces on either side are padding (PS3.5 6.2)."""
+    text = character_sets.decode(raw, VALUE_DELIMITERS)
+    return _strings(value.strip(" \0") for value in text.split("\\"))
+
+
+def _unlimited(raw: bytes, character_sets: CharacterSets) -> list[str]:
+    """UC: spaces in front count."""
     text = character_sets.decode(raw, VALUE_DELIMITERS)
     return _strings(value.rstrip(" \0") for value in text.split("\\"))
 
@@ -172,7 +178,8 @@ _PLAIN_WRITERS: Final[dict[str, Callable[[str], list[str]]]] = {
     "IS": _integers,
 }
 _TEXT_WRITERS: Final[dict[str, Callable[[bytes, CharacterSets], list[str]]]] = {
-    **dict.fromkeys(("LO", "SH", "UC"), _several),
+    **dict.fromkeys(("LO", "SH"), _short),
+    "UC": _unlimited,
     **dict.fromkeys(("LT", "ST", "UT"), _single),
     "PN": _names,
 }
