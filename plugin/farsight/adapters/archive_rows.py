@@ -45,10 +45,11 @@ def _add_parents(row: Attributes, study_uri: str, get_json: GetJson) -> None:
     _add_tags(row, study.get("PatientMainDicomTags", {}))
 
 
-def _add_tags(row: Attributes, tags: Mapping[str, str]) -> None:
+def _add_tags(row: Attributes, tags: Mapping[str, Any]) -> None:
+    """Sequences, which later Orthancs keep too, are left out: absent means unknown."""
     for keyword, value in tags.items():
         tag = tag_for_keyword(keyword)
-        if tag is not None:
+        if tag is not None and isinstance(value, str):
             row[f"{tag:08X}"] = _attribute(dictionary_VR(tag), value)
 
 
