@@ -1,33 +1,41 @@
-# Farsight: `make run` to look at it, `make test` to check it. See README.md.
+# Farsight. `make help` says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-export STATE_DIR ?= $(CURDIR)/.state
-PYTHON := $(CURDIR)/.venv/bin/python
+export STATE_DIR ?= .state
 
 .PHONY: run test lint bench clean help
 
-run: ## set everything up, then run the gateway with a demo PACS and OHIF until Ctrl-C
-	@.ci/setup run
-	@PYTHONPATH=docker/demo exec $(PYTHON) -m farsight_demo
+run: ## demo: sample studies in a PACS, Orthanc with Farsight before it, OHIF; Ctrl-C stops it
+	@.ci/packages run
+	@.ci/venv requirements-demo.txt
+	@.ci/ohif
+	@PYTHONPATH=docker/demo exec .venv/bin/python -m farsight_demo
 
-test: ## set everything up and run all tests
-	@.ci/setup test
-	@.ci/test
+test: ## set up and run every test; PYTEST="-k frames" adds options
+	@.ci/test $(PYTEST)
 
-lint: ## ruff and mypy
-	@.ci/setup lint
-	$(PYTHON) -m ruff check plugin tests benchmarks docker
-	$(PYTHON) -m ruff format --check plugin tests benchmarks docker
-	$(PYTHON) -m mypy
+lint: ## ruff, mypy and a syntax check of the shell scripts
+	@.ci/packages run
+	@.ci/venv requirements-test.txt
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/mypy docker/demo/farsight_demo
+	@for script in .ci/*; do bash -n "$$script" || exit 1; done
 
-bench: ## measure beside getscu and the official DICOMweb plugin; prints tables
-	@.ci/setup test
-	$(PYTHON) benchmarks/dimse.py
-	$(PYTHON) benchmarks/gateway.py
+bench: ## the benchmarks, into benchmarks/
+	@.ci/packages test
+	@.ci/venv requirements-test.txt
+	.venv/bin/python -m benchmarks $(BENCH)
 
-clean: ## remove the virtual environment, the state and every cache
-	rm -rf .venv $(STATE_DIR) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the virtual environment, the state in .state and caches
+	rm -rf .venv .state .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "make run reads: HTTP_PORT (8042) WEB_PORT (8043) DICOM_PORT (4242) DEMO_PACS_PORT (11112)"
+	@echo "  STATE_DIR (.state)  BIND (127.0.0.1)  RETRIEVE=auto|c-get|c-move"
+	@echo "  PACS=\"AET@host:port[,AET2@host2:port2]\" uses real PACS instead of the demo's"
+	@echo "  FARSIGHT_USER, FARSIGHT_PASSWORD: needed when BIND is not the loopback address"
