@@ -1,55 +1,92 @@
-"""Native data sets re-encoded as Explicit VR Little Endian (PS3.5 A.2), by pydicom.
+"""Native objects in Explicit VR Little Endian, the default of web services (PS3.18 8.7.3.5.2).
 
-For clients that ask for it or name no transfer syntax; what is stored stays as it is.
+Values keep their bytes, apart from byte order. Group lengths go (they would be wrong), lengths
+of sequences and items become defined. Encapsulated pixel data is not touched: this is for
+objects whose transfer syntax is native.
 """
 
 from __future__ import annotations
 
-from io import BytesIO
+from struct import pack
+from typing import Final
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
-
-from farsight.dicom.elements import DicomObject
+from farsight.dicom.byte_order import little_endian
+from farsight.dicom.elements import DataSet, DicomObject
 from farsight.dicom.part10 import write_part10
-from farsight.errors import MalformedDicom
+from farsight.dicom.positions import Element
+from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, NATIVE
+from farsight.dicom.vr import SHORT_VRS
+from farsight.errors import MalformedDicom, UnsupportedDicom
 
-EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-_WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+_SHORT: Final = frozenset(SHORT_VRS.values())
+_MAX_SHORT_LENGTH: Final = 0xFFFE
+_Pieces = list["bytes | memoryview"]
 
 
 def as_explicit_little_endian(instance: DicomObject) -> bytes:
-    """The Part 10 bytes of a natively encoded instance in Explicit VR Little Endian.
+    """The file itself if it is in Explicit VR Little Endian, otherwise a new one.
 
-    Raises: MalformedDicom when pydicom can't read or write it.
+    Raises: UnsupportedDicom for a transfer syntax that isn't native, MalformedDicom.
     """
-    try:
-        data_set = dcmread(BytesIO(instance.data), force=True)
-        if instance.big_endian:
-            _swap_words(data_set)
-        buffer = DicomBytesIO()
-        buffer.is_little_endian = True
-        buffer.is_implicit_VR = False
-        write_dataset(buffer, data_set)
-    except (ValueError, TypeError, AttributeError, NotImplementedError, KeyError) as error:
-        raise MalformedDicom(f"can't be re-encoded: {type(error).__name__}") from error
+    if instance.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
+        return instance.data
+    if instance.transfer_syntax_uid not in NATIVE:
+        raise UnsupportedDicom(f"{instance.transfer_syntax_uid} needs transcoding of its pixels")
+    pieces: _Pieces = []
+    _append_data_set(instance, pieces)
     return write_part10(
-        instance.sop_class_uid,
-        instance.sop_instance_uid,
-        EXPLICIT_VR_LITTLE_ENDIAN,
-        buffer.getvalue(),
+        instance.sop_class_uid, instance.sop_instance_uid, EXPLICIT_VR_LITTLE_ENDIAN, pieces
     )
 
 
-def _swap_words(data_set: Dataset) -> None:
-    """pydicom leaves the bytes of words as they were read."""
-    for element in data_set.iterall():
-        size = _WORD_BYTES.get(element.VR)
-        if size and isinstance(element.value, bytes):
-            value = element.value
-            swapped = bytearray(len(value))
-            for offset in range(size):
-                swapped[offset::size] = value[size - 1 - offset :: size]
-            element.value = bytes(swapped)
+def _append_data_set(data_set: DataSet, pieces: _Pieces) -> int:
+    """Adds the encoded elements in ascending order; their length in bytes."""
+    total = 0
+    for tag in sorted(data_set.elements):
+        if tag >> 16 > 2 and tag & 0xFFFF:
+            total += _append_element(data_set, data_set.elements[tag], pieces)
+    return total
+
+
+def _append_element(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
+    at = len(pieces)
+    pieces.append(b"")  # the header, once the length is known
+    vr = element.vr
+    if vr == "SQ":
+        try:
+            length = _append_items(data_set, element, pieces)
+        except MalformedDicom:  # not a sequence after all: its bytes, as PS3.5 6.2.2 has them
+            del pieces[at + 1 :]
+            vr = "UN"
+    if vr != "SQ":
+        length = _append_value(data_set, element, vr, pieces)
+    pieces[at] = _header(element.tag, vr, length)
+    return len(pieces[at]) + length
+
+
+def _append_value(data_set: DataSet, element: Element, vr: str, pieces: _Pieces) -> int:
+    value = data_set.view(element.tag) if vr == "UN" else little_endian(data_set, element)
+    pieces.append(value)
+    if len(value) % 2 == 0:
+        return len(value)
+    pieces.append(b" " if vr in _SHORT and vr != "UI" else b"\0")
+    return len(value) + 1
+
+
+def _append_items(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
+    total = 0
+    for span in data_set.item_spans(element):
+        at = len(pieces)
+        pieces.append(b"")
+        length = _append_data_set(data_set.item(span), pieces)
+        pieces[at] = b"\xfe\xff\x00\xe0" + pack("<L", length)
+        total += 8 + length
+    return total
+
+
+def _header(tag: int, vr: str, length: int) -> bytes:
+    """A value too long for a 16-bit length field becomes UN (PS3.5 6.2.2)."""
+    if vr in _SHORT and length <= _MAX_SHORT_LENGTH:
+        return pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode("ascii"), length)
+    code = b"UN" if vr in _SHORT else vr.encode("ascii")
+    return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, code, 0, length)
