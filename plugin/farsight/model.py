@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from farsight.errors import InvalidUid
@@ -31,7 +31,7 @@ def checked_uid(value: str, where: str) -> str:
     return value
 
 
-class Level(str, Enum):
+class Level(StrEnum):
     """Query/Retrieve levels of the Study root (PS3.4 C.3.2); values as (0008,0052) spells them."""
 
     STUDY = "STUDY"

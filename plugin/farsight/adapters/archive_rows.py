@@ -16,12 +16,28 @@ _DECIMALS = frozenset({"DS", "FL", "FD"})
 _NOT_SPLIT = frozenset({"LT", "ST", "UT", "UR", "PN"})
 
 
+#: Main tags that every Orthanc keeps at a level: one that a resource lacks is empty, not unknown.
+_ALWAYS_KEPT = {
+    Level.STUDY: (
+        "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
+        "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName",
+        "InstitutionName",
+    ),
+    Level.SERIES: (
+        "Modality", "SeriesDescription", "SeriesNumber", "SeriesDate", "SeriesTime",
+        "BodyPartExamined", "ProtocolName", "StationName", "Manufacturer",
+    ),
+    Level.IMAGE: ("InstanceNumber", "NumberOfFrames"),
+}  # fmt: skip
+
+
 def local_row(level: Level, resource: Mapping[str, Any], get_json: GetJson) -> Attributes:
     """One expanded answer of `tools/find`; `get_json` fetches the resources above it.
 
     Only the main DICOM tags Orthanc keeps in its index; no file is read.
     """
     row: Attributes = {}
+    _add_tags(row, dict.fromkeys(_ALWAYS_KEPT[level], ""))
     _add_tags(row, resource["MainDicomTags"])
     if level is Level.STUDY:
         _add_tags(row, resource.get("PatientMainDicomTags", {}))

@@ -197,13 +197,19 @@ class DimsePacs:
         sink: Sink,
         *,
         urgent: bool = False,
+        attempt: int = 0,
     ) -> SubOperations:
         """See ports.Pacs."""
         level, keys = _retrieve_keys(study_instance_uid, series_instance_uid, sop_instance_uids)
         if self._engine == "c-move":
             return self._move(level, keys, urgent=urgent)
         try:
-            outcome = self._get(level, keys, sop_class_uids, sink, urgent=urgent)
+            proposed = contexts.get_contexts(
+                tuple(sorted(set(sop_class_uids))),
+                uncompressed_only=self._address.uncompressed_only,
+                attempt=attempt,
+            )
+            outcome = self._get(level, keys, proposed, sink, urgent=urgent)
         except PacsRefusedService as error:
             if self._address.retrieve != "auto":
                 raise
@@ -216,14 +222,11 @@ class DimsePacs:
         self,
         level: Level,
         keys: Sequence[IdentifierKey],
-        sop_class_uids: Sequence[str],
+        proposed: tuple[ProposedContext, ...],
         sink: Sink,
         *,
         urgent: bool,
     ) -> SubOperations:
-        proposed = contexts.get_contexts(
-            tuple(sorted(set(sop_class_uids))), uncompressed_only=self._address.uncompressed_only
-        )
         roles = tuple(dict.fromkeys(c.abstract_syntax for c in proposed[1:]))
         with self._pool.lease(self._request(proposed, roles), urgent=urgent) as connection:
             context = self._accepted(connection, contexts.STUDY_ROOT_GET, "C-GET")

@@ -49,6 +49,7 @@ STORED_SYNTAXES = (
     "1.2.840.10008.1.2.4.100",  # MPEG-2
     "1.2.840.10008.1.2.4.101",
 )
+_COMMON_COMPRESSED = STORED_SYNTAXES[2:10]
 #: How many SOP classes fit beside the C-GET context when each has one context per syntax.
 CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - 1) // len(STORED_SYNTAXES)
 
@@ -59,25 +60,33 @@ def service_contexts(sop_class_uid: str) -> tuple[ProposedContext, ...]:
 
 
 def get_contexts(
-    sop_class_uids: Sequence[str], *, uncompressed_only: bool
+    sop_class_uids: Sequence[str], *, uncompressed_only: bool, attempt: int = 0
 ) -> tuple[ProposedContext, ...]:
     """For C-GET of objects of those classes; none given: every storage class there is.
 
-    With unknown classes each gets one context with the uncompressed encodings and one with all
-    compressed ones, as many as fit, commonest classes first.
+    With unknown classes each gets one context with the uncompressed encodings, and the commonest
+    one with all compressed ones, of which the PACS picks one. What it could not send that way is
+    asked for again: then the commonest classes get a context per syntax, then come the classes
+    that had no room.
     """
     proposed = [ProposedContext(STUDY_ROOT_GET, UNCOMPRESSED)]
     if uncompressed_only:
         for uid in sop_class_uids or _STORAGE_CLASSES:
             proposed.append(ProposedContext(uid, UNCOMPRESSED))
-    elif sop_class_uids:
+    elif sop_class_uids and len(sop_class_uids) <= CLASSES_PER_ASSOCIATION:
         for uid in sop_class_uids:
             proposed.extend(ProposedContext(uid, (syntax,)) for syntax in STORED_SYNTAXES)
+    elif attempt % 3 == 2:
+        for uid in sop_class_uids or _COMMON_CLASSES:
+            proposed.extend(ProposedContext(uid, (syntax,)) for syntax in _COMMON_COMPRESSED)
+    elif attempt and attempt % 3 == 0:
+        for uid in reversed(sop_class_uids or _STORAGE_CLASSES):
+            proposed.append(ProposedContext(uid, UNCOMPRESSED))
     else:
         compressed = tuple(s for s in STORED_SYNTAXES if s not in UNCOMPRESSED)
-        for uid in _COMMON_CLASSES:
+        for uid in sop_class_uids or _COMMON_CLASSES:
             proposed.append(ProposedContext(uid, compressed))
-        for uid in _STORAGE_CLASSES:
+        for uid in sop_class_uids or _STORAGE_CLASSES:
             proposed.append(ProposedContext(uid, UNCOMPRESSED))
     return tuple(proposed[:MAX_CONTEXTS])
 

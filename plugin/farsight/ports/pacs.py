@@ -48,6 +48,7 @@ class Pacs(Protocol):
         sink: Sink,
         *,
         urgent: bool = False,
+        attempt: int = 0,
     ) -> SubOperations:
         """Fetch a study, one of its series, or instances of a series; deliver each to `sink`.
 
@@ -56,7 +57,8 @@ class Pacs(Protocol):
         `sink` is called on the caller's thread in order of arrival; when it raises, the
         retrieve is abandoned and the error goes through. With C-MOVE the instances arrive at
         Orthanc itself and `sink` isn't called. `urgent`: a viewer waits for just this; it goes
-        before other retrieves.
+        before other retrieves. `attempt`: how often the same was asked for before without getting
+        all; with unknown classes other presentation contexts are proposed then.
 
         Raises: PacsUnavailable, PacsTimeout, PacsRefusedService, PacsFailure. What was
         delivered before an error stays delivered.

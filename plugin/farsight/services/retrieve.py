@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,20 +23,21 @@ from farsight.dicom.part10 import parse_object
 from farsight.errors import (
     ArchiveError,
     FarsightError,
-    MalformedDicom,
     NotFound,
     PacsError,
     PacsTimeout,
     RetrieveIncomplete,
 )
-from farsight.model import Completeness, InstanceRef, ReceivedInstance, SeriesRef
+from farsight.model import Completeness, InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
 from farsight.services.bulk_queue import BulkQueue
+from farsight.services.intake import Intake
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.series_flight import SeriesFlight
-from farsight.services.source_listing import SourceListing
+from farsight.services.single_fetch import SingleFetches
+from farsight.services.source_listing import Listing, SourceListing
 
 LOG = logging.getLogger("farsight.retrieve")
 
@@ -45,7 +46,7 @@ LOG = logging.getLogger("farsight.retrieve")
 class RetrieveLimits:
     """passes: how often what is missing is asked for. wait_s: how long a client may wait."""
 
-    passes: int = 3
+    passes: int = 4
     backoff_s: float = 0.25
     wait_s: float = 600.0
     bulk_threads: int = 4
@@ -72,16 +73,17 @@ class RetrieveService:
         persister: Persister,
         limits: RetrieveLimits,
     ) -> None:
-        self._sources = {pacs.name: pacs for pacs in sources}
         self._listing = SourceListing(sources)
         self._archive = archive
         self._tier = tier
-        self._persister = persister
         self._limits = limits
         self._bulk = BulkQueue(limits.bulk_threads, limits.associations_per_study)
         self._lock = threading.Lock()
         self._flights: dict[SeriesRef, SeriesFlight] = {}
-        self._single: dict[InstanceRef, _SingleFetch] = {}
+        self._intake = Intake(archive, tier, persister, self._stored_one)
+        self._single = SingleFetches(
+            self._listing, archive, self._intake, self._flight_of, limits.wait_s
+        )
 
     def close(self) -> None:
         self._bulk.close()
@@ -120,11 +122,11 @@ class RetrieveService:
     def settle_series(self, series: SeriesRef, flight: SeriesFlight | None) -> Holdings:
         """Waits for what start_series began."""
         if flight is None:
-            return Holdings(series, tuple(sorted(self._stored(series))))
+            return Holdings(series, tuple(sorted(self._intake.held(series))))
         if not flight.wait_all_here(self._limits.wait_s):
             raise PacsTimeout(flight.source, f"series not retrieved in {self._limits.wait_s:g} s")
         in_memory = self._tier.instances(series)  # first: what is stored next may leave memory
-        here = in_memory | self._stored(series)
+        here = in_memory | self._intake.held(series)
         error = flight.error
         if error is None:
             return Holdings(series, tuple(sorted(here)))
@@ -137,18 +139,16 @@ class RetrieveService:
 
     def _is_complete(self, series: SeriesRef) -> bool:
         record = self._archive.completeness(series)
-        return record is not None and len(self._stored(series)) >= record.expected
-
-    def _stored(self, series: SeriesRef) -> frozenset[str]:
-        held = self._archive.study_instances(series.study_instance_uid)
-        return frozenset(held.get(series.series_instance_uid, ()))
+        return record is not None and len(self._intake.held(series)) >= record.expected
 
     def _fly(self, flight: SeriesFlight) -> None:
         """The fetching thread of one flight."""
         try:
-            pacs, expected = self._listing.instances(flight.series)
-            flight.expect(pacs.name, expected, self._stored(flight.series) & expected.keys())
-            self._fetch_missing(pacs, flight)
+            listing = self._listing.series_instances(flight.series)
+            expected = listing.instances
+            held = self._intake.held(flight.series) & expected.keys()
+            flight.expect(listing.pacs.name, expected, held)
+            self._fetch_missing(listing, flight)
         except FarsightError as error:
             LOG.warning("series %s: %s", flight.series.series_instance_uid, error)
             flight.fail(error)
@@ -159,34 +159,33 @@ class RetrieveService:
             flight.fetched()
             self._land(flight)
 
-    def _fetch_missing(self, pacs: Pacs, flight: SeriesFlight) -> None:
-        expected = flight.expected or {}
+    def _fetch_missing(self, listing: Listing, flight: SeriesFlight) -> None:
         failure: PacsError | None = None
         for attempt in range(self._limits.passes):
-            missing = flight.missing()
+            missing = sorted(flight.missing())
             if not missing:
                 return
             if attempt:
                 time.sleep(self._limits.backoff_s * 2 ** (attempt - 1))
-            failure = self._one_pass(pacs, flight, missing, whole=len(missing) == len(expected))
-        if missing := flight.missing():
-            received = len(expected) - len(missing)
-            raise failure or RetrieveIncomplete(pacs.name, received, len(expected))
+            failure = self._one_pass(listing, flight, missing, attempt)
+        if missing := sorted(flight.missing()):
+            expected = len(listing.instances)
+            name = listing.pacs.name
+            raise failure or RetrieveIncomplete(name, expected - len(missing), expected)
 
     def _one_pass(
-        self, pacs: Pacs, flight: SeriesFlight, missing: Collection[str], *, whole: bool
+        self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], attempt: int
     ) -> PacsError | None:
         """Asks once; a failure is returned, because another pass may mend it."""
         series = flight.series
-        expected = flight.expected or {}
-        classes = sorted({expected[uid] for uid in missing} - {""})
         try:
-            pacs.retrieve(
+            listing.pacs.retrieve(
                 series.study_instance_uid,
                 series.series_instance_uid,
-                () if whole else sorted(missing),
-                classes if all(expected[uid] for uid in missing) else (),
-                lambda received: self._take(received, series, flight),
+                () if len(missing) == len(listing.instances) else missing,
+                listing.classes_of(missing, attempt),
+                self._intake.sink(series, lambda: flight),
+                attempt=attempt,
             )
         except PacsError as error:
             return error
@@ -198,7 +197,7 @@ class RetrieveService:
         """Counts what reached the archive by other ways, C-MOVE above all."""
         if flight.missing():
             self._archive.reload(flight.series.study_instance_uid)
-            flight.stored(self._stored(flight.series))
+            flight.stored(self._intake.held(flight.series))
 
     def stored_elsewhere(self, ref: InstanceRef) -> None:
         """Tells that the archive took an instance that didn't come through here."""
@@ -206,33 +205,6 @@ class RetrieveService:
         if flight is not None:
             flight.stored(frozenset((ref.sop_instance_uid,)))
             self._land(flight)
-
-    def _take(
-        self, received: ReceivedInstance, wanted: SeriesRef, flight: SeriesFlight | None
-    ) -> None:
-        """One instance from the wire: into memory, on to storing, and told to whoever waits."""
-        try:
-            instance = parse_object(received.part10)
-            ref = _ref_of(instance)
-        except MalformedDicom as error:
-            LOG.error("instance %s is not readable: %s", received.sop_instance_uid, error)
-            return
-        if ref.series != wanted or ref.sop_instance_uid != received.sop_instance_uid:
-            LOG.error(
-                "instance %s came with series %s, asked was %s: ignored",
-                received.sop_instance_uid,
-                ref.series_instance_uid,
-                wanted.series_instance_uid,
-            )
-            return
-        if flight is not None and isinstance(flight.error, ArchiveError):
-            raise flight.error
-        if ref.sop_instance_uid in self._stored(ref.series):
-            self._tier.add_stored(ref, instance)
-        elif self._tier.add_unstored(ref, instance):
-            self._persister.submit(ref, instance, self._stored_one)
-        if flight is not None:
-            flight.arrived(ref.sop_instance_uid, len(received.part10))
 
     def _stored_one(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
         flight = self._flight_of(ref.series)
@@ -250,7 +222,7 @@ class RetrieveService:
             return
         expected = flight.expected
         if flight.error is None and expected is not None:
-            stored = len(self._stored(flight.series) & expected.keys())
+            stored = len(self._intake.held(flight.series) & expected.keys())
             if stored == len(expected):
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 record = Completeness(len(expected), stored, flight.source, now)
@@ -264,48 +236,23 @@ class RetrieveService:
 
     # ---- single instances
 
-    def ensure_instance(self, ref: InstanceRef) -> None:
-        """Blocks until one instance is here; it doesn't wait for its series.
+    def instance(self, ref: InstanceRef) -> DicomObject:
+        """The parsed instance: from memory, from the archive, or fetched ahead of its series.
 
-        Raises: NotFound, PacsError, ArchiveError.
+        Raises: NotFound, PacsError, ArchiveError, MalformedDicom.
         """
-        while not self._is_here(ref):
-            with self._lock:
-                fetch = self._single.get(ref)
-                mine = fetch is None
-                if fetch is None:
-                    fetch = self._single[ref] = _SingleFetch()
-            if mine:
-                self._fetch_single(ref, fetch)
-            elif not fetch.done.wait(self._limits.wait_s):
-                raise PacsTimeout("", f"instance not retrieved in {self._limits.wait_s:g} s")
-            if fetch.error is not None:
-                raise fetch.error
-
-    def _is_here(self, ref: InstanceRef) -> bool:
-        return ref in self._tier or ref.sop_instance_uid in self._stored(ref.series)
-
-    def _fetch_single(self, ref: InstanceRef, fetch: _SingleFetch) -> None:
-        try:
-            pacs, sop_class_uid = self._listing.instance(ref)
-            pacs.retrieve(
-                ref.study_instance_uid,
-                ref.series_instance_uid,
-                (ref.sop_instance_uid,),
-                (sop_class_uid,) if sop_class_uid else (),
-                lambda received: self._take(received, ref.series, self._flight_of(ref.series)),
-                urgent=True,
-            )
-            if not self._is_here(ref):
-                self._archive.reload(ref.study_instance_uid)
-            if not self._is_here(ref):
-                raise RetrieveIncomplete(pacs.name, 0, 1)
-        except FarsightError as error:
-            fetch.error = error
-        finally:
-            with self._lock:
-                del self._single[ref]
-            fetch.done.set()
+        for _ in range(2):
+            self._single.ensure(ref)
+            found = self._tier.get(ref)
+            if found is not None:
+                return found
+            try:
+                found = parse_object(self._archive.read(ref))
+            except NotFound:
+                continue  # deleted behind our back; the archive has noticed by now
+            self._tier.add_stored(ref, found)
+            return found
+        raise NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
 
     # ---- studies
 
@@ -317,7 +264,7 @@ class RetrieveService:
         here = set(self._archive.study_instances(study_instance_uid))
         warning = None
         try:
-            here |= set(self._listing.series(study_instance_uid))
+            here |= set(self._listing.study_series(study_instance_uid))
         except PacsError as error:
             if not here:
                 raise
@@ -331,40 +278,3 @@ class RetrieveService:
         with self._lock:
             flights = sorted(self._flights.values(), key=lambda flight: flight.started_at)
         return [flight.progress() for flight in flights]
-
-    def instance(self, ref: InstanceRef) -> DicomObject:
-        """The parsed instance: from memory, from the archive, or fetched.
-
-        Raises: as ensure_instance, MalformedDicom.
-        """
-        for _ in range(2):
-            self.ensure_instance(ref)
-            found = self._tier.get(ref)
-            if found is not None:
-                return found
-            try:
-                found = parse_object(self._archive.read(ref))
-            except NotFound:
-                continue  # deleted behind our back; the archive has noticed by now
-            self._tier.add_stored(ref, found)
-            return found
-        raise NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
-
-
-class _SingleFetch:
-    """One instance being fetched out of turn; others who want it wait for `done`."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.error: FarsightError | None = None
-
-
-def _ref_of(instance: DicomObject) -> InstanceRef:
-    uids = (
-        instance.study_instance_uid,
-        instance.series_instance_uid,
-        instance.sop_instance_uid,
-    )
-    if not all(uids):
-        raise MalformedDicom("study, series or instance UID is missing")
-    return InstanceRef(*uids)

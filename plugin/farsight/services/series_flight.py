@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from farsight.errors import FarsightError
+from farsight.errors import ArchiveError, FarsightError
 from farsight.model import SeriesRef
 
 
@@ -84,6 +84,12 @@ class SeriesFlight:
     def error(self) -> FarsightError | None:
         with self._changed:
             return self._error
+
+    @property
+    def storing_error(self) -> ArchiveError | None:
+        """Why nothing more of this series can be stored, if that is so."""
+        error = self.error
+        return error if isinstance(error, ArchiveError) else None
 
     @property
     def expected(self) -> Mapping[str, str] | None:

@@ -1,0 +1,88 @@
+"""What becomes of an instance that comes from a PACS: checked, into memory, on to storing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from farsight.dicom.elements import DicomObject
+from farsight.dicom.part10 import parse_object
+from farsight.errors import MalformedDicom
+from farsight.model import InstanceRef, ReceivedInstance, SeriesRef
+from farsight.ports.archive import Archive
+from farsight.services.memory_tier import MemoryTier
+from farsight.services.persist import Persister, Stored
+from farsight.services.series_flight import SeriesFlight
+
+LOG = logging.getLogger("farsight.retrieve")
+
+
+class Intake:
+    """Takes instances under the UIDs they carry themselves. Thread-safe."""
+
+    def __init__(
+        self, archive: Archive, tier: MemoryTier, persister: Persister, stored: Stored
+    ) -> None:
+        """`stored` is told of every instance that became durable, or could not."""
+        self._archive = archive
+        self._tier = tier
+        self._persister = persister
+        self._stored = stored
+
+    def held(self, series: SeriesRef) -> frozenset[str]:
+        """SOPInstanceUIDs of the series in the archive."""
+        stored = self._archive.study_instances(series.study_instance_uid)
+        return frozenset(stored.get(series.series_instance_uid, ()))
+
+    def is_here(self, ref: InstanceRef) -> bool:
+        """In memory or in the archive."""
+        return ref in self._tier or ref.sop_instance_uid in self.held(ref.series)
+
+    def sink(
+        self, wanted: SeriesRef, flight: Callable[[], SeriesFlight | None]
+    ) -> Callable[[ReceivedInstance], None]:
+        """What to give to Pacs.retrieve; `flight` finds the flight to tell of arrivals.
+
+        The sink raises the flight's ArchiveError once storing failed: more would be lost too.
+        """
+
+        def take(received: ReceivedInstance) -> None:
+            current = flight()
+            if current is not None and current.storing_error is not None:
+                raise current.storing_error
+            if self._take(received, wanted) and current is not None:
+                current.arrived(received.sop_instance_uid, len(received.part10))
+
+        return take
+
+    def _take(self, received: ReceivedInstance, wanted: SeriesRef) -> bool:
+        try:
+            instance = parse_object(received.part10)
+            ref = _ref_of(instance)
+        except MalformedDicom as error:
+            LOG.error("instance %s is not readable: %s", received.sop_instance_uid, error)
+            return False
+        if ref.series != wanted or ref.sop_instance_uid != received.sop_instance_uid:
+            LOG.error(
+                "instance %s came with series %s, asked was %s: ignored",
+                received.sop_instance_uid,
+                ref.series_instance_uid,
+                wanted.series_instance_uid,
+            )
+            return False
+        if ref.sop_instance_uid in self.held(ref.series):
+            self._tier.add_stored(ref, instance)
+        elif self._tier.add_unstored(ref, instance):
+            self._persister.submit(ref, instance, self._stored)
+        return True
+
+
+def _ref_of(instance: DicomObject) -> InstanceRef:
+    uids = (
+        instance.study_instance_uid,
+        instance.series_instance_uid,
+        instance.sop_instance_uid,
+    )
+    if not all(uids):
+        raise MalformedDicom("study, series or instance UID is missing")
+    return InstanceRef(*uids)

@@ -1,0 +1,90 @@
+"""One instance out of turn: what a viewer waits for doesn't wait for its series."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from farsight.errors import FarsightError, PacsTimeout, RetrieveIncomplete
+from farsight.model import InstanceRef, SeriesRef
+from farsight.ports.archive import Archive
+from farsight.services.intake import Intake
+from farsight.services.series_flight import SeriesFlight
+from farsight.services.source_listing import SourceListing
+
+_ATTEMPTS = 4  # as many as there are ways to negotiate for an unknown class
+
+
+class _Fetch:
+    """One instance under way; others who want it wait for `done`."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: FarsightError | None = None
+
+
+class SingleFetches:
+    """Single-flight per instance. Thread-safe; calls block."""
+
+    def __init__(
+        self,
+        listing: SourceListing,
+        archive: Archive,
+        intake: Intake,
+        flight_of: Callable[[SeriesRef], SeriesFlight | None],
+        wait_s: float,
+    ) -> None:
+        self._listing = listing
+        self._archive = archive
+        self._intake = intake
+        self._flight_of = flight_of
+        self._wait_s = wait_s
+        self._lock = threading.Lock()
+        self._under_way: dict[InstanceRef, _Fetch] = {}
+
+    def ensure(self, ref: InstanceRef) -> None:
+        """Blocks until the instance is here. Raises: NotFound, PacsError, ArchiveError."""
+        while not self._intake.is_here(ref):
+            with self._lock:
+                fetch = self._under_way.get(ref)
+                mine = fetch is None
+                if fetch is None:
+                    fetch = self._under_way[ref] = _Fetch()
+            if mine:
+                self._run(ref, fetch)
+            elif not fetch.done.wait(self._wait_s):
+                raise PacsTimeout("", f"instance not retrieved in {self._wait_s:g} s")
+            if fetch.error is not None:
+                raise fetch.error
+
+    def _run(self, ref: InstanceRef, fetch: _Fetch) -> None:
+        try:
+            self._fetch(ref)
+        except FarsightError as error:
+            fetch.error = error
+        except BaseException:
+            fetch.error = FarsightError("the retrieve ended by an internal error")
+            raise
+        finally:
+            with self._lock:
+                del self._under_way[ref]
+            fetch.done.set()
+
+    def _fetch(self, ref: InstanceRef) -> None:
+        listing = self._listing.instance(ref)
+        uids = (ref.sop_instance_uid,)
+        for attempt in range(_ATTEMPTS):
+            listing.pacs.retrieve(
+                ref.study_instance_uid,
+                ref.series_instance_uid,
+                uids,
+                listing.classes_of(uids, attempt),
+                self._intake.sink(ref.series, lambda: self._flight_of(ref.series)),
+                urgent=True,
+                attempt=attempt,
+            )
+            if not self._intake.is_here(ref):
+                self._archive.reload(ref.study_instance_uid)
+            if self._intake.is_here(ref):
+                return
+        raise RetrieveIncomplete(listing.pacs.name, 0, 1)
