@@ -14,6 +14,7 @@ from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import AcceptedContext, AssociationRequest, ProposedContext
 from farsight.dimse.identifier_encoding import encode_identifier
 from farsight.dimse.pdata import Message
+from farsight.dimse.retrieve_identifier import retrieve_keys
 from farsight.errors import PacsError, PacsFailure, PacsRefusedService, PacsUnavailable
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
 from farsight.ports.pacs import Sink
@@ -200,7 +201,7 @@ class DimsePacs:
         attempt: int = 0,
     ) -> SubOperations:
         """See ports.Pacs."""
-        level, keys = _retrieve_keys(study_instance_uid, series_instance_uid, sop_instance_uids)
+        level, keys = retrieve_keys(study_instance_uid, series_instance_uid, sop_instance_uids)
         if self._engine == "c-move":
             return self._move(level, keys, urgent=urgent)
         try:
@@ -297,16 +298,3 @@ class DimsePacs:
 
 class _StaleConnection(PacsError):
     """A kept association turned out to be dead before it gave any answer."""
-
-
-def _retrieve_keys(
-    study_instance_uid: str, series_instance_uid: str | None, sop_instance_uids: Sequence[str]
-) -> tuple[Level, tuple[IdentifierKey, ...]]:
-    keys = [IdentifierKey("0020000D", "UI", study_instance_uid)]
-    if series_instance_uid is None:
-        return Level.STUDY, tuple(keys)
-    keys.append(IdentifierKey("0020000E", "UI", series_instance_uid))
-    if not sop_instance_uids:
-        return Level.SERIES, tuple(keys)
-    keys.append(IdentifierKey("00080018", "UI", "\\".join(sop_instance_uids)))
-    return Level.IMAGE, tuple(keys)

@@ -19,9 +19,9 @@ from farsight.dicom.encapsulated import ITEM_BIG, ITEM_LITTLE, SEQUENCE_ENDS, wa
 from farsight.dicom.positions import Element, Elements, Span
 from farsight.dicom.vr import (
     LONG_VRS,
+    NO_BYTE_ORDER,
     PUBLIC_VRS,
     SHORT_VRS,
-    WORD_BYTES,
     is_private,
     is_private_creator,
     private_vr,
@@ -36,12 +36,9 @@ PIXEL_DATA: Final = 0x7FE00010
 
 _ITEM_END_TAG: Final = 0xFFFEE00D
 _ITEM_TAG: Final = 0xFFFEE000
-
 _EXPLICIT: Final = (Struct("<HH2sH").unpack_from, Struct(">HH2sH").unpack_from)
 _IMPLICIT: Final = (Struct("<HHL").unpack_from, Struct(">HHL").unpack_from)
 _UINT32: Final = (Struct("<L").unpack_from, Struct(">L").unpack_from)
-
-_NO_BYTE_ORDER: Final = (set(SHORT_VRS.values()) | set(LONG_VRS.values())) - {*WORD_BYTES, "SQ"}
 
 _element: Callable[[type[Element], tuple[int, str, int, int, bool]], Element] = tuple.__new__
 
@@ -210,7 +207,7 @@ class Scanner:
         """
         vr = self._dictionary_vr(elements, tag) or "UN"
         if big_endian:
-            return vr if vr in _NO_BYTE_ORDER else "UN"
+            return vr if vr in NO_BYTE_ORDER else "UN"
         is_items = self.body[start : start + 4] == ITEM_LITTLE or length == 0
         return "UN" if vr == "SQ" and not is_items else vr
 

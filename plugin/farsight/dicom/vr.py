@@ -59,6 +59,9 @@ WORD_BYTES: Final = {
     **dict.fromkeys(("UV", "SV", "FD", "OV", "OD"), 8),
 }
 
+#: VRs whose values read the same in either byte order.
+NO_BYTE_ORDER: Final = (set(SHORT_VRS.values()) | set(LONG_VRS.values())) - {*WORD_BYTES, "SQ"}
+
 _PER_STANDARD = {"OB or OW": "OW", "OB_OW": "OW", "US or SS or OW": "OW", "NONE": "UN"}
 
 
