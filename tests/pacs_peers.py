@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from orthanc_process import OrthancProcess, free_port
 from pydicom import dcmread
+
+from orthanc_process import OrthancProcess, free_port
 
 AE_TITLE = "PACS"
 requires_dcmtk = pytest.mark.skipif(
@@ -135,7 +136,8 @@ def qrscp(directory: Path, files: Sequence[Path], move_port: int = 1) -> Iterato
     (directory / "qrscp.ini").write_text(
         f"[DEFAULT]\nae_title: {AE_TITLE}\nport: {port}\nbind_address: 127.0.0.1\n"
         f"max_pdu: 131072\nacse_timeout: 30\ndimse_timeout: 30\nnetwork_timeout: 60\n"
-        f"instance_location: {directory / 'instances'}\ndatabase_location: {directory / 'db.sqlite'}\n"
+        f"instance_location: {directory / 'instances'}\n"
+        f"database_location: {directory / 'db.sqlite'}\n"
         f"[FARSIGHT]\naddress: 127.0.0.1\nport: {move_port}\n"
     )
     (directory / "instances").mkdir()

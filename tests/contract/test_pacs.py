@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from orthanc_process import free_port, requires_orthanc
-from pacs_peers import PEERS, Peer, dcmqrscp, requires_dcmtk
 from pydicom import dcmread
-from sample_files import instance_uid, series_uid, study_uid, write_series
 
 from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.dimse_connection import Timeouts
@@ -16,6 +13,9 @@ from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
 from farsight.dicom.part10 import parse_object
 from farsight.errors import PacsError, PacsRefusedService, PacsUnavailable
 from farsight.model import IdentifierKey, Level, ReceivedInstance
+from orthanc_process import free_port, requires_orthanc
+from pacs_peers import PEERS, Peer, dcmqrscp, requires_dcmtk
+from sample_files import instance_uid, series_uid, study_uid, write_series
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STUDY = IdentifierKey("0020000D", "UI", study_uid())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from orthanc_process import OrthancProcess, free_port, gateway_configuration
 from pacs_peers import PEERS, Peer
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from pydicom import dcmread
+
 from orthanc_process import requires_orthanc
 from pacs_peers import requires_dcmtk
-from pydicom import dcmread
 from sample_files import instance_uid, series_uid, study_uid, write_series
 
 from .conftest import Site, StartSite
@@ -260,3 +261,20 @@ def test_status_page(site: Site) -> None:
     page = requests.get(f"{site.doors[1]}/farsight/", timeout=60)
     assert page.headers["Content-Type"].startswith("text/html")
     assert "pacs" in page.text
+
+
+def test_compressed_pixel_data_is_served_at_the_uri_the_metadata_names(
+    start_site: StartSite,
+) -> None:
+    from pydicom.data import get_testdata_file
+
+    path = Path(str(get_testdata_file("MR_small_RLE.dcm")))
+    image = dcmread(path)
+    site = start_site("orthanc", [path])
+    for door in site.doors:
+        url = f"{door}/dicom-web/studies/{image.StudyInstanceUID}/metadata"
+        (row,) = requests.get(url, timeout=60).json()
+        uri = row["7FE00010"]["BulkDataURI"]
+        ((kind, body),) = _parts(requests.get(uri, timeout=60))
+        assert kind == "image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5"
+        assert body in image.PixelData

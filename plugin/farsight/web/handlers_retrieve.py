@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from farsight.dicom.elements import DicomObject
 from farsight.dicom.explicit import as_explicit_little_endian
 from farsight.dimse.contexts import STORED_SYNTAXES
-from farsight.errors import BadRequest, NotAcceptable, NotFound
+from farsight.errors import NotAcceptable, NotFound
 from farsight.model import InstanceRef, Level, SeriesRef
 from farsight.ps318.accept import Accept, parse_accept
 from farsight.ps318.bulk_data import find_bulk_data
@@ -112,11 +112,15 @@ class RetrieveHandler:
     # ---- frames
 
     def _frames(self, request: Request, path: ResourcePath) -> Response:
-        instance = self._serve.instance(_instance(path))
+        return self._send_frames(request, self._serve.instance(_instance(path)), path.frames)
+
+    def _send_frames(
+        self, request: Request, instance: DicomObject, numbers: Sequence[int]
+    ) -> Response:
         index = frame_index(instance)
-        one = len(path.frames) == 1
+        one = len(numbers) == 1
         offer = choose_frames(_accept(request), instance.transfer_syntax_uid, single_part=one)
-        frames = [frame_bytes(instance, index, number) for number in path.frames]
+        frames = [frame_bytes(instance, index, number) for number in numbers]
         if not offer.multipart:
             headers = (("Content-Type", offer.content_type), _VARY)
             return with_range(request, Response(200, headers, bytes(frames[0])))
@@ -128,8 +132,9 @@ class RetrieveHandler:
     def _bulk_data(self, request: Request, path: ResourcePath) -> Response:
         instance = self._serve.instance(_instance(path))
         found = find_bulk_data(instance, "/".join(path.bulkdata))
-        if found.encapsulated:
-            raise BadRequest("compressed pixel data is had by frame: …/frames/1")
+        if found.encapsulated:  # PS3.18 8.7.3.3.2: as its frames, each a part
+            numbers = range(1, frame_index(instance).number_of_frames + 1)
+            return self._send_frames(request, instance, numbers)
         offer = choose_bulk_data(_accept(request), found.media_type)
         if not offer.multipart:
             headers = (("Content-Type", offer.content_type), _VARY)
