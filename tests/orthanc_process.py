@@ -1,4 +1,4 @@
-"""A real Orthanc for a test: started with a configuration, waited for, stopped by its process id."""
+"""A real Orthanc for a test: started with a configuration, awaited, stopped by its process id."""
 
 from __future__ import annotations
 
