@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -33,7 +34,8 @@ def main() -> int:
     stop = threading.Event()
     with _stopping_on_signals(stop):
         try:
-            _serve(settings, stop)
+            with _own_state(settings.state_directory):
+                _serve(settings, stop)
         except ServerFailed as failure:
             print(f"error: {failure}", file=sys.stderr)
             return 1
@@ -67,6 +69,20 @@ def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@contextmanager
+def _own_state(directory: Path) -> Iterator[None]:
+    """The state directory for ourselves: two Orthancs on one store destroy it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ServerFailed(
+                f"STATE_DIR {directory} is in use by another run; set STATE_DIR to another one"
+            ) from error
+        yield
+
+
 def _serve(settings: RunSettings, stop: threading.Event) -> None:
     orthanc = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if orthanc is None:
@@ -84,10 +100,11 @@ def _serve(settings: RunSettings, stop: threading.Event) -> None:
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # nothing may interrupt the stopping
-        for server in reversed(servers):
-            print(f"\nStopping {server.name}", end="", flush=True)
+        print("\nStopping", " and ".join(server.name for server in servers), flush=True)
+        for server in servers:
+            server.ask_to_stop()
+        for server in servers:
             server.stop()
-        print(flush=True)
 
 
 def _refuse_taken_ports(settings: RunSettings) -> None:

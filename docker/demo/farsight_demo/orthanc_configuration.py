@@ -67,6 +67,7 @@ def pacs_configuration(
     """An Orthanc as a PACS of the old kind: DIMSE only, no HTTP, no plugin."""
     return {
         "Name": "Demo PACS",
+        "DefaultEncoding": "Utf8",  # of its C-FIND answers: Latin1, the default, loses names
         "HttpServerEnabled": False,
         "DicomPort": port,
         "DicomAet": DEMO_AE_TITLE,

@@ -66,10 +66,14 @@ class ServerProcess:
             f"the end of {self.log}:\n{self._log_end()}"
         )
 
-    def stop(self) -> None:
-        """Ask it to end; after STOP_TIMEOUT_S end it. Its port is free when this returns."""
+    def ask_to_stop(self) -> None:
+        """Begin the stopping without waiting for it: several servers stop side by side."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Ask it to end; after STOP_TIMEOUT_S end it. Its port is free when this returns."""
+        self.ask_to_stop()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
