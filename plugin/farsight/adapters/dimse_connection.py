@@ -159,8 +159,9 @@ class Connection:
         """Whether an idle connection may be used again: open, and nothing unasked has come."""
         if not self.usable or self._ready:
             return False
-        readable, _, _ = select.select([self._socket], [], [], 0)
-        return not readable
+        readable = select.poll()  # select() can't take descriptors above 1023
+        readable.register(self._socket, select.POLLIN)
+        return not readable.poll(0)
 
     def release(self) -> None:
         """A-RELEASE, politely; whatever happens, the socket is closed afterwards."""

@@ -53,12 +53,19 @@ class Persister:
         while (item := self._queue.get()) is not None:
             ref, instance, done = item
             del item
-            failure: ArchiveError | None = None
-            try:
-                self._archive.store(ref, instance.data)
-                self._tier.mark_stored(ref)
-            except ArchiveError as error:
-                LOG.error("storing instance %s failed: %s", ref.sop_instance_uid, error)
-                failure = error
-                self._tier.drop(ref)
-            done(ref, failure)
+            done(ref, self._store(ref, instance))
+
+    def _store(self, ref: InstanceRef, instance: DicomObject) -> ArchiveError | None:
+        try:
+            self._archive.store(ref, instance.data)
+        except ArchiveError as error:
+            LOG.error("storing instance %s failed: %s", ref.sop_instance_uid, error)
+            failure = error
+        except Exception as error:  # the edge of this thread: were it to end, all would wait
+            LOG.exception("storing instance %s", ref.sop_instance_uid)
+            failure = ArchiveError(f"instance {ref.sop_instance_uid}: {type(error).__name__}")
+        else:
+            self._tier.mark_stored(ref)
+            return None
+        self._tier.drop(ref)
+        return failure

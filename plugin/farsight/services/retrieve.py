@@ -157,6 +157,8 @@ class RetrieveService:
             raise
         finally:
             flight.fetched()
+            # What single fetches stored meanwhile was not announced to this flight.
+            flight.stored(self._intake.held(flight.series))
             self._land(flight)
 
     def _fetch_missing(self, listing: Listing, flight: SeriesFlight) -> None:
