@@ -127,18 +127,18 @@ class OhifHandler:
 
     def _send(self, request: Request, assets: OhifAssets, name: str) -> Response:
         asset = assets.asset(name)
-        wants_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        gzipped = asset.gzipped if wants_gzip else None
-        etag = f'"{asset.digest}"' if gzipped is None else f'"{asset.digest}-gzip"'
+        accepted = accepts_gzip(request.headers.get("accept-encoding", ""))
+        compressed = asset.compressible and accepted
+        etag = f'"{asset.digest}-gzip"' if compressed else f'"{asset.digest}"'
         # A file that we change keeps its name when the change does: it can't be immutable.
         fixed = _HASHED_NAME.search(name) is not None and not asset.moved
         headers = _headers(name, _IMMUTABLE if fixed else _REVALIDATE, etag)
-        if asset.gzipped is not None:
+        if asset.compressible:
             headers = (*headers, ("Vary", "Accept-Encoding"))
         if names_etag(request.headers.get("if-none-match", ""), etag):
             return Response(304, headers)
-        if gzipped is not None:
-            return Response(200, (*headers, ("Content-Encoding", "gzip")), gzipped)
+        if compressed:
+            return Response(200, (*headers, ("Content-Encoding", "gzip")), assets.gzipped(name))
         return Response(200, headers, assets.content(name))
 
 

@@ -36,15 +36,15 @@ Signature = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file as it is sent.
+    """One file as it is sent, without the bytes.
 
-    digest: of the content, hexadecimal. gzipped: None where compressing doesn't pay.
-    moved: the content differs from the file's, because the file names its base.
+    digest: of the content, hexadecimal. moved: the content differs from the file's, because
+    the file names its base. compressible: gzip pays.
     """
 
     digest: str
-    gzipped: bytes | None
     moved: bool
+    compressible: bool
 
 
 class OhifAssets:
@@ -57,7 +57,8 @@ class OhifAssets:
         self._directory = directory
         self._root = root
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[str, tuple[Signature, Asset]] = OrderedDict()
+        self._known: dict[str, tuple[Signature, Asset]] = {}
+        self._gzipped: OrderedDict[str, bytes] = OrderedDict()  # by digest
         self._kept_bytes = 0
         self._page: tuple[Signature, bool] | None = None
         self._lock = threading.Lock()
@@ -102,23 +103,36 @@ class OhifAssets:
         return self._as_sent(name, self._existing(name).read_bytes())
 
     def asset(self, name: str) -> Asset:
-        """Digest and compressed body, remembered for as long as the file stays the same.
+        """Facts about a file, remembered for as long as it stays the same.
 
         Raises: NotFound, OhifBuildUnknown.
         """
         path = self._existing(name)
         signature = _signature(path)
-        with self._lock:
-            kept = self._kept.get(name)
-            if kept is not None and kept[0] == signature:
-                self._kept.move_to_end(name)
-                return kept[1]
+        known = self._known.get(name)
+        if known is not None and known[0] == signature:
+            return known[1]
         published = path.read_bytes()
         content = self._as_sent(name, published)
         digest = hashlib.sha256(content).hexdigest()[:32]
-        asset = Asset(digest, _gzipped(name, content), content != published)
-        self._keep(name, signature, asset)
+        asset = Asset(digest, content != published, _compressible(name, len(content)))
+        self._known[name] = (signature, asset)
         return asset
+
+    def gzipped(self, name: str) -> bytes:
+        """What is sent for that file to a client that accepts gzip.
+
+        Raises: NotFound, OhifBuildUnknown.
+        """
+        digest = self.asset(name).digest
+        with self._lock:
+            kept = self._gzipped.get(digest)
+            if kept is not None:
+                self._gzipped.move_to_end(digest)
+                return kept
+        body = gzip.compress(self.content(name), GZIP_LEVEL, mtime=0)
+        self._keep(digest, body)
+        return body
 
     def _as_sent(self, name: str, published: bytes) -> bytes:
         if names_base(name) and self._is_moved():
@@ -140,18 +154,13 @@ class OhifAssets:
             self._page = known
         return known[1]
 
-    def _keep(self, name: str, signature: Signature, asset: Asset) -> None:
+    def _keep(self, digest: str, body: bytes) -> None:
         with self._lock:
-            self._forget(name)
-            self._kept[name] = (signature, asset)
-            self._kept_bytes += len(asset.gzipped or b"")
+            if digest not in self._gzipped:
+                self._gzipped[digest] = body
+                self._kept_bytes += len(body)
             while self._kept_bytes > self._max_bytes:
-                self._forget(next(iter(self._kept)))
-
-    def _forget(self, name: str) -> None:
-        kept = self._kept.pop(name, None)
-        if kept is not None:
-            self._kept_bytes -= len(kept[1].gzipped or b"")
+                self._kept_bytes -= len(self._gzipped.popitem(last=False)[1])
 
 
 def _signature(path: Path) -> Signature:
@@ -159,8 +168,5 @@ def _signature(path: Path) -> Signature:
     return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _gzipped(name: str, content: bytes) -> bytes | None:
-    suffix = Path(name).suffix.lower()
-    if suffix not in COMPRESSIBLE or len(content) < COMPRESS_FROM_BYTES:
-        return None
-    return gzip.compress(content, GZIP_LEVEL, mtime=0)
+def _compressible(name: str, size: int) -> bool:
+    return size >= COMPRESS_FROM_BYTES and Path(name).suffix.lower() in COMPRESSIBLE
