@@ -24,7 +24,7 @@ from farsight.web.bounded_protocol import protocol_class
 from farsight.web.credentials import Credentials
 from farsight.web.messages import Request, Response
 from farsight.web.routes import Router, error_response
-from farsight.web.worker_pool import WorkerPool
+from farsight.web.worker_pool import Overloaded, WorkerPool
 
 LOG = logging.getLogger("farsight.web")
 _MAX_QUERY_PARAMETERS = 20_000
@@ -158,7 +158,10 @@ class FullDoor:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
         task = self._pool.submit(work, lambda: _wake(loop, over))
-        await over.wait()
+        try:
+            await over.wait()
+        except asyncio.CancelledError as error:  # the grace for answers under way is over
+            raise Overloaded("the server is stopping") from error
         return task.outcome()
 
     async def _send(self, response: Response, receive: Any, send: Any, *, with_body: bool) -> None:
