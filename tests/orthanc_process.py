@@ -81,6 +81,17 @@ class OrthancProcess:
         if wait:
             self._wait_until_it_answers()
 
+    def starts(self) -> bool:
+        """Waits until it answers (True) or ends by itself (False)."""
+        try:
+            self._wait_until_it_answers()
+        except RuntimeError:
+            assert self._process is not None
+            if self._process.poll() is None:
+                raise
+            return False
+        return True
+
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -27,10 +27,40 @@ class Site:
 
 
 StartSite = Callable[..., Site]
+StartGateway = Callable[..., OrthancProcess]
 
 
 @pytest.fixture(scope="module")
-def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSite]:
+def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
+    """Starts gateways before a PACS that listens already; all are stopped after the module."""
+    with ExitStack() as stack:
+
+        def start(
+            pacs_port: int,
+            *,
+            dicom_port: int | None = None,
+            ae_title: str = "PACS",
+            pacs: dict[str, Any] | None = None,
+            farsight: dict[str, Any] | None = None,
+            **orthanc: Any,
+        ) -> OrthancProcess:
+            modality = {"AET": ae_title, "Host": "127.0.0.1", "Port": pacs_port}
+            section = {"Pacs": {"pacs": pacs or {}}, **(farsight or {})}
+            configuration = gateway_configuration(
+                {"pacs": modality}, section, DicomPort=dicom_port or free_port(), **orthanc
+            )
+            gateway = OrthancProcess(tmp_path_factory.mktemp("gateway"), configuration)
+            gateway.start()
+            stack.callback(gateway.stop)
+            return gateway
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_site(
+    tmp_path_factory: pytest.TempPathFactory, start_gateway: StartGateway
+) -> Iterator[StartSite]:
     """Starts sites; all are stopped when the module's tests are through."""
     with ExitStack() as stack:
 
@@ -38,24 +68,18 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSite]:
             kind: str,
             files: list[Path],
             *,
-            pacs: dict[str, Any] | None = None,
-            farsight: dict[str, Any] | None = None,
             peer_options: dict[str, Any] | None = None,
-            **orthanc: Any,
+            **gateway: Any,
         ) -> Site:
-            directory = tmp_path_factory.mktemp("site")
             dicom_port = free_port()
             peer = stack.enter_context(
-                PEERS[kind](directory / "pacs", files, dicom_port, **(peer_options or {}))
+                PEERS[kind](
+                    tmp_path_factory.mktemp("site") / "pacs",
+                    files,
+                    dicom_port,
+                    **(peer_options or {}),
+                )
             )
-            modality = {"AET": "PACS", "Host": "127.0.0.1", "Port": peer.port}
-            section = {"Pacs": {"pacs": pacs or {}}, **(farsight or {})}
-            configuration = gateway_configuration(
-                {"pacs": modality}, section, DicomPort=dicom_port, **orthanc
-            )
-            gateway = OrthancProcess(directory / "gateway", configuration)
-            gateway.start()
-            stack.callback(gateway.stop)
-            return Site(gateway, peer)
+            return Site(start_gateway(peer.port, dicom_port=dicom_port, **gateway), peer)
 
         yield start

@@ -1,0 +1,230 @@
+"""A PACS that does wrong on purpose: pynetdicom on a port of its own, in this process.
+
+It speaks real DIMSE; only what it sends follows a script. Everything it was asked is recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.events import Event
+from pynetdicom.sop_class import (
+    CTImageStorage,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    Verification,
+)
+
+PENDING = 0xFF00
+ALWAYS = math.inf
+_UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+
+
+@dataclass
+class Script:
+    """What goes wrong; may be changed while it runs.
+
+    omits: SOPInstanceUID -> how often a C-GET leaves it out and reports success all the same.
+    sends_along: objects sent with every C-GET, asked for or not.
+    resets_after: the connection is reset after so many instances of one C-GET.
+    silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
+    """
+
+    omits: dict[str, float] = field(default_factory=dict)
+    sends_along: list[Dataset] = field(default_factory=list)
+    resets_after: int | None = None
+    silent_in: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: "C-FIND" or "C-GET", its level, the SOPInstanceUIDs it names."""
+
+    service: str
+    level: str
+    sop_instance_uids: frozenset[str]
+
+
+class ScriptedPacs:
+    """Listens from construction to `close`. AE title PACS, but any called title is taken."""
+
+    def __init__(self, objects: Sequence[Dataset], **script: object) -> None:
+        self.script = Script(**script)  # type: ignore[arg-type]
+        self.asked: list[Asked] = []
+        self._objects = list(objects)
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._open = 0
+        self.most_open = 0
+        self._entity = AE("PACS")
+        self._entity.maximum_associations = 100
+        self._entity.network_timeout = None
+        for service in (
+            Verification,
+            StudyRootQueryRetrieveInformationModelFind,
+            StudyRootQueryRetrieveInformationModelGet,
+        ):
+            self._entity.add_supported_context(service)
+        self._entity.add_supported_context(
+            CTImageStorage, ExplicitVRLittleEndian, scu_role=True, scp_role=True
+        )
+        self._server = self._entity.start_server(
+            ("127.0.0.1", 0),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, self._opened),
+                (evt.EVT_CONN_CLOSE, self._closed),
+                (evt.EVT_C_FIND, self._find),
+                (evt.EVT_C_GET, self._get),
+            ],
+        )
+        self.port = int(self._server.socket.getsockname()[1])
+
+    def close(self) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    # ---- what tests look at
+
+    @property
+    def open_connections(self) -> int:
+        with self._changed:
+            return self._open
+
+    def wait_for_connections(self, count: int, timeout_s: float = 30) -> bool:
+        """Until exactly so many connections are open here."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._open == count, timeout_s)
+
+    def wait_until_asked(self, service: str, timeout_s: float = 30) -> None:
+        def was_asked() -> bool:
+            return any(asked.service == service for asked in self.asked)
+
+        with self._changed:
+            assert self._changed.wait_for(was_asked, timeout_s), f"no {service} came"
+
+    def gets(self) -> list[Asked]:
+        with self._changed:
+            return [asked for asked in self.asked if asked.service == "C-GET"]
+
+    # ---- DIMSE
+
+    def _opened(self, event: Event) -> None:
+        with self._changed:
+            self._open += 1
+            self.most_open = max(self.most_open, self._open)
+            self._changed.notify_all()
+
+    def _closed(self, event: Event) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def _note(self, service: str, identifier: Dataset) -> None:
+        asked = Asked(
+            service, identifier.QueryRetrieveLevel, frozenset(_values(identifier, "SOPInstanceUID"))
+        )
+        with self._changed:
+            self.asked.append(asked)
+            self._changed.notify_all()
+        if service in self.script.silent_in:
+            self._closing.wait()
+
+    def _find(self, event: Event) -> Iterator[tuple[int, Dataset]]:
+        identifier = event.identifier
+        self._note("C-FIND", identifier)
+        unique = _UNIQUE[identifier.QueryRetrieveLevel]
+        seen: set[str] = set()
+        for found in self._matching(identifier):
+            if found[unique].value in seen:
+                continue
+            seen.add(found[unique].value)
+            row = Dataset()
+            for element in identifier:
+                if element.tag in found:
+                    row[element.tag] = found[element.tag]
+            row.SpecificCharacterSet = "ISO_IR 192"
+            row.QueryRetrieveLevel = identifier.QueryRetrieveLevel
+            yield PENDING, row
+
+    def _get(self, event: Event) -> Iterator[object]:
+        self._note("C-GET", event.identifier)
+        chosen = []
+        for found in self._matching(event.identifier):
+            uid = found.SOPInstanceUID
+            if self.script.omits.get(uid, 0) > 0:
+                self.script.omits[uid] -= 1
+            else:
+                chosen.append(found)
+        chosen += self.script.sends_along
+        yield len(chosen)
+        for number, found in enumerate(chosen):
+            if number == self.script.resets_after:
+                _reset(event)
+                return
+            yield PENDING, found
+
+    def _matching(self, identifier: Dataset) -> list[Dataset]:
+        """By UIDs only: whatever else is asked for, it sends too much."""
+        wanted = {
+            keyword: values
+            for keyword in _UNIQUE.values()
+            if (values := _values(identifier, keyword))
+        }
+        return [
+            found
+            for found in self._objects
+            if all(found[keyword].value in values for keyword, values in wanted.items())
+        ]
+
+
+def _values(identifier: Dataset, keyword: str) -> list[str]:
+    value = identifier.get(keyword)
+    if not value:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _reset(event: Event) -> None:
+    """RST instead of FIN, in the middle of everything."""
+    connection = event.assoc.dul.socket.socket
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@contextlib.contextmanager
+def scripted_pacs(objects: Sequence[Dataset], **script: object) -> Iterator[ScriptedPacs]:
+    """Listening, and closed whatever happens."""
+    pacs = ScriptedPacs(objects, **script)
+    try:
+        yield pacs
+    finally:
+        pacs.close()
+
+
+@contextlib.contextmanager
+def mute_listener() -> Iterator[int]:
+    """A port that accepts connections and never says a word: not even to A-ASSOCIATE-RQ."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(50)
+        yield int(listener.getsockname()[1])
+
+
+def wait_until(condition: object, timeout_s: float = 30, what: str = "it") -> None:
+    """Polls where the other process has no event to wait on."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:g} s"
+        time.sleep(0.02)
