@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+
 from orthanc_process import requires_orthanc
 from pacs_peers import requires_dcmtk
 from sample_files import ct_slice, instance_uid, series_uid, study_uid, write_series

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from pydicom.dataset import Dataset
+
 from orthanc_process import REPOSITORY, requires_orthanc
 from pacs_peers import requires_dcmtk
-from pydicom.dataset import Dataset
 from sample_files import ct_slice, series_uid, study_uid, write_series
 
 from .conftest import Site, StartSite
