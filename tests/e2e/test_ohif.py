@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import phantom
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from viewer import StudyRow, Viewer, opened
@@ -19,6 +19,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.orthanc, requires_ohif]
 
 #: Hounsfield units of the phantom and their grey in its window, 400 wide around 40.
 GREY_OF_HU = {-1000: 0, -800: 0, 40: 128, 120: 179, 700: 255}
+
+#: For what depends on OHIF's configuration alone.
+one_door_is_enough = pytest.mark.parametrize("door", ["full"], indirect=True)
 
 Screenshot = Callable[[Viewer, str], None]
 
@@ -99,6 +102,37 @@ def test_deep_link_reload_and_every_slice_of_another_series(viewer: Viewer) -> N
         assert viewer.wait_for_position(index, 12).instance_number == number
         viewer.wait_until(f"slice {number}", lambda number=number: shows_slice(viewer, number, 12))
         viewer.press("ArrowDown")
+
+
+@one_door_is_enough
+def test_the_first_image_does_not_wait_for_other_series(viewer: Viewer) -> None:
+    held: list[Route] = []
+    viewer.page.route(
+        f"**/series/{phantom.study_uid(1)}.2/metadata", lambda route: held.append(route)
+    )
+    viewer.open_study(phantom.study_uid(1))
+    viewer.wait_for_position(1, 200)
+    viewer.wait_until("drawn", lambda: shows_slice(viewer, 200, 200))
+    viewer.wait_until("the other series asked for", lambda: bool(held))
+    expect(viewer.thumbnails()).to_have_count(1)
+    held[0].continue_()
+    expect(viewer.thumbnails()).to_have_count(2)
+
+
+@one_door_is_enough
+def test_a_series_that_fails_is_reported(browser_context: BrowserContext, door: str) -> None:
+    failure = {"status": 502, "error": "PACS 'pacs': the association was aborted"}
+    expected = ("502", "request failed", "[Object", "Object]", "JSHandle@object")
+    with opened(browser_context, door, expected) as viewer:
+        viewer.page.route(
+            f"**/series/{phantom.study_uid(1)}.2/metadata",
+            lambda route: route.fulfill(status=502, json=failure),
+        )
+        viewer.open_study(phantom.study_uid(1))
+        expect(viewer.page.get_by_text(f"{failure['error']} (status 502)")).to_be_visible()
+        viewer.wait_for_position(1, 200)
+        viewer.wait_until("the other series drawn", lambda: shows_slice(viewer, 200, 200))
+        expect(viewer.thumbnails()).to_have_count(1)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ class Position:
 class Troubles:
     """What went wrong in a page, whether its user noticed or not."""
 
+    expected: tuple[str, ...] = ()
     seen: list[str] = field(default_factory=list)
 
     def watch(self, page: Page) -> None:
@@ -98,7 +99,7 @@ class Troubles:
     @property
     def unexplained(self) -> list[str]:
         """What nothing in the list of allowed troubles accounts for."""
-        allowed = list(ALLOWED)
+        allowed = [*ALLOWED, *self.expected]
         if any("ERR_NETWORK_CHANGED" in text for text in self.seen):
             allowed += ALLOWED_AFTER_NETWORK_CHANGE
         return [text for text in self.seen if not any(some in text for some in allowed)]
@@ -187,9 +188,9 @@ class Viewer:
 
 
 @contextmanager
-def opened(context: BrowserContext, door: str) -> Iterator[Viewer]:
-    """A fresh page; leaving it fails when anything went wrong in it."""
-    troubles = Troubles()
+def opened(context: BrowserContext, door: str, expected: tuple[str, ...] = ()) -> Iterator[Viewer]:
+    """A fresh page; leaving it fails when anything but the `expected` went wrong in it."""
+    troubles = Troubles(expected)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.add_init_script(_WITHOUT_TOUR)
