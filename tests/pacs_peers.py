@@ -74,12 +74,17 @@ def _stopped_afterwards(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 @contextmanager
 def dcmqrscp(
-    directory: Path, files: Sequence[Path], move_port: int = 1, *, options: Sequence[str] = ()
+    directory: Path,
+    files: Sequence[Path],
+    move_port: int = 1,
+    *,
+    options: Sequence[str] = (),
+    port: int | None = None,
 ) -> Iterator[Peer]:
     """DCMTK's archive: no relational queries, no counts, names compared by case."""
     store = directory / "db"
     store.mkdir(parents=True)
-    port = free_port()
+    port = port or free_port()
     copies = []
     for number, file in enumerate(files):
         copy = store / f"{number:05d}.dcm"

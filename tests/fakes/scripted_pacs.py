@@ -13,7 +13,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -64,8 +66,9 @@ class ScriptedPacs:
         self._objects = list(objects)
         self._changed = threading.Condition()
         self._closing = threading.Event()
-        self._open = 0
-        self.most_open = 0
+        self._connections = 0
+        self._associations: set[int] = set()
+        self.most_associations = 0
         self._entity = AE("PACS")
         self._entity.maximum_associations = 100
         self._entity.network_timeout = None
@@ -84,6 +87,9 @@ class ScriptedPacs:
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, self._opened),
                 (evt.EVT_CONN_CLOSE, self._closed),
+                (evt.EVT_ACCEPTED, self._accepted),
+                (evt.EVT_RELEASED, self._ended),
+                (evt.EVT_ABORTED, self._ended),
                 (evt.EVT_C_FIND, self._find),
                 (evt.EVT_C_GET, self._get),
             ],
@@ -97,15 +103,10 @@ class ScriptedPacs:
 
     # ---- what tests look at
 
-    @property
-    def open_connections(self) -> int:
-        with self._changed:
-            return self._open
-
     def wait_for_connections(self, count: int, timeout_s: float = 30) -> bool:
         """Until exactly so many connections are open here."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._open == count, timeout_s)
+            return self._changed.wait_for(lambda: self._connections == count, timeout_s)
 
     def wait_until_asked(self, service: str, timeout_s: float = 30) -> None:
         def was_asked() -> bool:
@@ -122,14 +123,23 @@ class ScriptedPacs:
 
     def _opened(self, event: Event) -> None:
         with self._changed:
-            self._open += 1
-            self.most_open = max(self.most_open, self._open)
+            self._connections += 1
             self._changed.notify_all()
 
     def _closed(self, event: Event) -> None:
         with self._changed:
-            self._open -= 1
+            self._connections -= 1
+            self._associations.discard(id(event.assoc))
             self._changed.notify_all()
+
+    def _accepted(self, event: Event) -> None:
+        with self._changed:
+            self._associations.add(id(event.assoc))
+            self.most_associations = max(self.most_associations, len(self._associations))
+
+    def _ended(self, event: Event) -> None:
+        with self._changed:
+            self._associations.discard(id(event.assoc))
 
     def _note(self, service: str, identifier: Dataset) -> None:
         asked = Asked(
@@ -173,7 +183,7 @@ class ScriptedPacs:
             if number == self.script.resets_after:
                 _reset(event)
                 return
-            yield PENDING, found
+            yield PENDING, _as_read(found)
 
     def _matching(self, identifier: Dataset) -> list[Dataset]:
         """By UIDs only: whatever else is asked for, it sends too much."""
@@ -194,6 +204,13 @@ def _values(identifier: Dataset, keyword: str) -> list[str]:
     if not value:
         return []
     return [value] if isinstance(value, str) else list(value)
+
+
+def _as_read(made: Dataset) -> Dataset:
+    """With its encoding settled, as if it came out of a file."""
+    written = BytesIO()
+    made.save_as(written, enforce_file_format=True)
+    return dcmread(BytesIO(written.getvalue()))
 
 
 def _reset(event: Event) -> None:

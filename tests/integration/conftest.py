@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,8 @@ StartSite = Callable[..., Site]
 StartGateway = Callable[..., OrthancProcess]
 
 
-@pytest.fixture(scope="module")
-def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
-    """Starts gateways before a PACS that listens already; all are stopped after the module."""
+@contextmanager
+def _gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
     with ExitStack() as stack:
 
         def start(
@@ -40,14 +39,21 @@ def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGat
             *,
             dicom_port: int | None = None,
             ae_title: str = "PACS",
+            other_pacs_port: int | None = None,
             pacs: dict[str, Any] | None = None,
             farsight: dict[str, Any] | None = None,
             **orthanc: Any,
         ) -> OrthancProcess:
             modality = {"AET": ae_title, "Host": "127.0.0.1", "Port": pacs_port}
-            section = {"Pacs": {"pacs": pacs or {}}, **(farsight or {})}
+            modalities, chosen = {"pacs": modality}, {"pacs": pacs or {}}
+            if other_pacs_port is not None:
+                modalities["other"] = {**modality, "Port": other_pacs_port}
+                chosen["other"] = {}
             configuration = gateway_configuration(
-                {"pacs": modality}, section, DicomPort=dicom_port or free_port(), **orthanc
+                modalities,
+                {"Pacs": chosen, **(farsight or {})},
+                DicomPort=dicom_port or free_port(),
+                **orthanc,
             )
             gateway = OrthancProcess(tmp_path_factory.mktemp("gateway"), configuration)
             gateway.start()
@@ -57,9 +63,23 @@ def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGat
         yield start
 
 
+@pytest.fixture
+def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
+    """Starts gateways before a PACS that listens already; all are stopped after the test."""
+    with _gateways(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_gateway_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
+    """The same; all are stopped when the module's tests are through."""
+    with _gateways(tmp_path_factory) as start:
+        yield start
+
+
 @pytest.fixture(scope="module")
 def start_site(
-    tmp_path_factory: pytest.TempPathFactory, start_gateway: StartGateway
+    tmp_path_factory: pytest.TempPathFactory, start_gateway_for_module: StartGateway
 ) -> Iterator[StartSite]:
     """Starts sites; all are stopped when the module's tests are through."""
     with ExitStack() as stack:
@@ -69,7 +89,7 @@ def start_site(
             files: list[Path],
             *,
             peer_options: dict[str, Any] | None = None,
-            **gateway: Any,
+            **options: Any,
         ) -> Site:
             dicom_port = free_port()
             peer = stack.enter_context(
@@ -80,6 +100,7 @@ def start_site(
                     **(peer_options or {}),
                 )
             )
-            return Site(start_gateway(peer.port, dicom_port=dicom_port, **gateway), peer)
+            gateway = start_gateway_for_module(peer.port, dicom_port=dicom_port, **options)
+            return Site(gateway, peer)
 
         yield start
