@@ -74,11 +74,9 @@ class Gateway:
                 self._sources, self._retrieve, self._tier, self.full_door_url
             ),
         }
-        if settings.ohif_directory is not None:
-            ohif = OhifHandler(settings.ohif_directory, settings.ohif_root, settings.root)
-            ohif.check()
-            roots[settings.ohif_root] = ohif
-        return roots
+        ohif = OhifHandler(settings.ohif_directory, settings.ohif_root, settings.root)
+        ohif.check()
+        return {**roots, settings.ohif_root: ohif}
 
     def full_door_url(self) -> str:
         """Where the full door listens; "" where it doesn't."""

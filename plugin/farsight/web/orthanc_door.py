@@ -76,7 +76,7 @@ def _read(uri: str, request: Mapping[str, Any]) -> Request:
         headers.pop(name, None)
     return Request(
         method=str(request.get("method", "GET")),
-        path=f"{uri}/" if f"{uri}/" in _Door.router.roots else uri,  # Orthanc drops the slash
+        path=uri,
         query=query,
         headers=headers,
         body=request.get("body") or b"",

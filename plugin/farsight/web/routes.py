@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from farsight.errors import FarsightError, MethodNotAllowed, NotFound, Unauthorized
 from farsight.web.credentials import CHALLENGE
@@ -42,15 +43,16 @@ class Router:
             return _error(500, "internal error")
 
     def _dispatch(self, request: Request) -> Response:
+        path = request.path
         for root, handler in self._roots.items():
+            if path == root[:-1]:  # Orthanc's port can't tell the two apart, nor redirect
+                request = replace(request, path=root)
             if request.path.startswith(root):
                 if request.method == "OPTIONS":
                     return Response(204, (("Allow", ", ".join(_METHODS)),))
                 if request.method not in _METHODS:
                     raise MethodNotAllowed(request.method, _METHODS)
                 return handler(request)
-            if request.path == root[:-1]:
-                return Response(301, (("Location", root),))
         raise NotFound("there is nothing here")
 
 
