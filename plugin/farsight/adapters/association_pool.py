@@ -130,11 +130,17 @@ class AssociationPool:
             if keep and connection is not None:
                 self._idle.append(_Idle(request, connection, time.monotonic()))
                 self._start_reaper()
-            else:
-                self._open -= 1
-            self._changed.notify_all()
-        if not keep and connection is not None:
+                self._changed.notify_all()
+                return
+        if connection is not None:
             connection.release()
+        self._permit_is_free()
+
+    def _permit_is_free(self) -> None:
+        """To be called once the PACS doesn't see the association any more, not before."""
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
 
     def _start_reaper(self) -> None:
         if self._reaper is None or not self._reaper.is_alive():
@@ -155,9 +161,8 @@ class AssociationPool:
                     self._changed.wait(due_s)
                     continue
                 expired = self._idle.pop(0).connection
-                self._open -= 1
-                self._changed.notify_all()
             expired.release()
+            self._permit_is_free()
 
     def close(self) -> None:
         """Releases what is idle and lets nobody wait any longer."""
