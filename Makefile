@@ -1,7 +1,7 @@
 # Farsight. `make help` says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-export STATE_DIR ?= .state
+export STATE_DIR ?= $(CURDIR)/.state
 
 .PHONY: run test lint bench clean help
 
@@ -15,7 +15,7 @@ test: ## set up and run every test; PYTEST="-k frames" adds options
 	@.ci/test $(PYTEST)
 
 lint: ## ruff, mypy and a syntax check of the shell scripts
-	@.ci/packages run
+	@.ci/packages lint
 	@.ci/venv requirements-test.txt
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -23,10 +23,11 @@ lint: ## ruff, mypy and a syntax check of the shell scripts
 	.venv/bin/mypy docker/demo/farsight_demo
 	@for script in .ci/*; do bash -n "$$script" || exit 1; done
 
-bench: ## the benchmarks, into benchmarks/
+bench: ## measure beside getscu and the official DICOMweb plugin; prints tables
 	@.ci/packages test
 	@.ci/venv requirements-test.txt
-	.venv/bin/python -m benchmarks $(BENCH)
+	.venv/bin/python benchmarks/dimse.py
+	.venv/bin/python benchmarks/gateway.py
 
 clean: ## remove the virtual environment, the state in .state and caches
 	rm -rf .venv .state .pytest_cache .mypy_cache .ruff_cache .hypothesis
