@@ -85,9 +85,6 @@ def _read(uri: str, request: Mapping[str, Any]) -> Request:
 
 
 def _send(output: Any, response: Response) -> None:
-    if response.status in (301, 302, 307):
-        output.Redirect(response.header("Location") or "/")
-        return
     if response.status == 405:
         output.SendMethodNotAllowed(response.header("Allow") or "GET")
         return
