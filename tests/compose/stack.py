@@ -15,8 +15,8 @@ import docker
 from docker.models.containers import Container
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-#: One name for all runs, so that the builder's cache serves the next one.
-PROJECT = "farsight-test"
+#: Containers, network and volume are this run's own; the images, named in the file, are shared.
+PROJECT = f"farsight-test-{os.getpid()}"
 #: Where Debian keeps the certificate authorities that an administrator has added.
 MACHINE_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 BUILD_TIMEOUT_S = 1800
