@@ -104,7 +104,7 @@ class RetrieveService:
         flight = self._flight_of(series)
         if flight is not None and flight.error is None:
             return flight
-        if self._is_complete(series):
+        if self._is_complete(series) or not self._listing.has_sources:
             return None
         with self._lock:
             flight = self._flights.get(series)
@@ -122,7 +122,10 @@ class RetrieveService:
     def settle_series(self, series: SeriesRef, flight: SeriesFlight | None) -> Holdings:
         """Waits for what start_series began."""
         if flight is None:
-            return Holdings(series, tuple(sorted(self._intake.held(series))))
+            held = self._intake.held(series)
+            if not held:
+                raise NotFound(f"series {series.series_instance_uid} is not stored")
+            return Holdings(series, tuple(sorted(held)))
         if not flight.wait_all_here(self._limits.wait_s):
             raise PacsTimeout(flight.source, f"series not retrieved in {self._limits.wait_s:g} s")
         in_memory = self._tier.instances(series)  # first: what is stored next may leave memory

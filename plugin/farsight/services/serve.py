@@ -85,12 +85,11 @@ class ServeService:
 
     def series_metadata(self, series: SeriesRef, root: str) -> Metadata:
         """The metadata of every instance, in the order of their instance numbers."""
+        holdings = self.series(series)  # at once where the series is known to be complete
         cached = self._lookup(series, root)
-        if cached is not None:
+        if cached is not None and holdings.warning is None:
             return Metadata(cached.json)
-        version = self._archive.series_version(series)
-        holdings = self.series(series)
-        return self._build(holdings, root, version)
+        return self._build(holdings, root, self._archive.series_version(series))
 
     def study_metadata(self, study_instance_uid: str, root: str) -> Metadata:
         """The metadata of every instance of every series."""
@@ -143,13 +142,12 @@ class ServeService:
         json = _array([row[3] for row in rows])
         if holdings.warning is not None:
             return Metadata(json, (holdings.warning,))
-        if self._archive.completeness(series) is not None:
-            self._keep(series, root, _CachedSeries(version, json))
+        self._keep(series, root, _CachedSeries(version, json))
         return Metadata(json)
 
     def _keep(self, series: SeriesRef, root: str, cached: _CachedSeries) -> None:
         if cached.version != self._archive.series_version(series):
-            return  # it grew while it was built; the next one is kept
+            return  # it grew while it was built, say by storing; the next one is kept
         with self._lock:
             old = self._cached.pop((series, root), None)
             self._bytes += len(cached.json) - (0 if old is None else len(old.json))

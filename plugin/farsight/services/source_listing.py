@@ -42,6 +42,10 @@ class SourceListing:
     def __init__(self, sources: Sequence[Pacs]) -> None:
         self._sources = tuple(sources)
 
+    @property
+    def has_sources(self) -> bool:
+        return bool(self._sources)
+
     def series_instances(self, series: SeriesRef) -> Listing:
         """What the first PACS that lists the series has of it.
 
