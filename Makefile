@@ -26,8 +26,7 @@ lint: ## ruff, mypy and a syntax check of the shell scripts
 bench: ## measure beside getscu and the official DICOMweb plugin; prints tables
 	@.ci/packages test
 	@.ci/venv requirements-test.txt
-	.venv/bin/python benchmarks/dimse.py
-	.venv/bin/python benchmarks/gateway.py
+	.venv/bin/python -m benchmarks $(BENCH)
 
 clean: ## remove the virtual environment, the state in .state and caches
 	rm -rf .venv .state .pytest_cache .mypy_cache .ruff_cache .hypothesis
