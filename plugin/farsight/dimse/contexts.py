@@ -48,6 +48,10 @@ STORED_SYNTAXES = (
     "1.2.840.10008.1.2.4.108",
     "1.2.840.10008.1.2.4.100",  # MPEG-2
     "1.2.840.10008.1.2.4.101",
+    "1.2.840.10008.1.2.4.110",  # JPEG XL lossless
+    "1.2.840.10008.1.2.4.111",  # JPEG XL, JPEG recompressed
+    "1.2.840.10008.1.2.4.112",  # JPEG XL
+    "1.2.840.10008.1.2.8.1",  # Deflated Image Frame
 )
 _COMMON_COMPRESSED = STORED_SYNTAXES[2:10]
 #: How many SOP classes fit beside the C-GET context when each has one context per syntax.
