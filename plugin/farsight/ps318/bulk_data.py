@@ -23,7 +23,7 @@ class BulkData:
     """One value: `value` in little endian, `vr`, and the media type it can be served as.
 
     `encapsulated`: the value is a run of fragments with their item tags, which PS3.18 8.7.3.3.2
-    doesn't let out; its frames are served instead.
+    doesn't let out; its frames are served instead. `holder` is the data set or item it is in.
     """
 
     tag: int
@@ -31,6 +31,7 @@ class BulkData:
     value: bytes | memoryview
     media_type: str
     encapsulated: bool
+    holder: DataSet
 
 
 def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
@@ -52,6 +53,7 @@ def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
         value=little_endian(data_set, element),
         media_type=_media_type(data_set, element),
         encapsulated=encapsulated,
+        holder=data_set,
     )
 
 

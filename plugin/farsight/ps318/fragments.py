@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from farsight.dicom.elements import DicomObject
+from farsight.dicom.elements import DataSet
 from farsight.dicom.encapsulated import Fragment, walk_fragments
 from farsight.dicom.positions import Element
 from farsight.dicom.transfer_syntax import VIDEO
@@ -36,7 +36,9 @@ class Extent(NamedTuple):
 Frames = tuple[tuple[Extent, ...], ...]
 
 
-def encapsulated_frames(instance: DicomObject, element: Element, count: int) -> Frames:
+def encapsulated_frames(
+    instance: DataSet, element: Element, count: int, transfer_syntax_uid: str
+) -> Frames:
     """Where each of `count` frames lies. Video is one stream, hence one "frame".
 
     The Extended Offset Table goes before the Basic one; a table that contradicts the fragments
@@ -51,7 +53,7 @@ def encapsulated_frames(instance: DicomObject, element: Element, count: int) -> 
     ]
     if not fragments:
         raise MalformedDicom("encapsulated pixel data has no fragments")
-    if instance.transfer_syntax_uid in VIDEO:
+    if transfer_syntax_uid in VIDEO:
         return (_extents(fragments),)
     return (
         _by_extended_table(instance, fragments, count)
@@ -65,7 +67,7 @@ def _extents(fragments: Sequence[Fragment]) -> tuple[Extent, ...]:
 
 
 def _by_extended_table(
-    instance: DicomObject, fragments: Sequence[Fragment], count: int
+    instance: DataSet, fragments: Sequence[Fragment], count: int
 ) -> Frames | None:
     """One fragment per frame, with its true length before padding."""
     offsets, lengths = instance.raw(_EXTENDED_OFFSETS), instance.raw(_EXTENDED_LENGTHS)
@@ -83,7 +85,7 @@ def _by_extended_table(
 
 
 def _by_basic_table(
-    instance: DicomObject, table: Fragment, fragments: Sequence[Fragment], count: int
+    instance: DataSet, table: Fragment, fragments: Sequence[Fragment], count: int
 ) -> Frames | None:
     """Offsets of the first item tag of each frame, counted from the first fragment's."""
     if table.length != 4 * count:
@@ -97,7 +99,7 @@ def _by_basic_table(
     return _split(fragments, starts)
 
 
-def _by_number(instance: DicomObject, fragments: Sequence[Fragment], count: int) -> Frames:
+def _by_number(instance: DataSet, fragments: Sequence[Fragment], count: int) -> Frames:
     if count == 1:
         return (_extents(fragments),)
     if len(fragments) == count:

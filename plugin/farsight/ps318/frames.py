@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from farsight.dicom.byte_order import swapped, word_bytes_of
-from farsight.dicom.elements import DicomObject
+from farsight.dicom.elements import DataSet, DicomObject
 from farsight.dicom.positions import Element
 from farsight.dicom.transfer_syntax import (
     ENCAPSULATED_UNCOMPRESSED,
@@ -117,19 +117,23 @@ class EncapsulatedFrames:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def frame_index(instance: DicomObject) -> FrameIndex:
-    """Find the frames. Raises: UnsupportedDicom without pixel data, MalformedDicom."""
-    element = next((instance.elements[tag] for tag in _PIXELS if tag in instance.elements), None)
+def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIndex:
+    """Find the frames. `holder`: the item that has the pixels, an icon's, if not the instance.
+
+    Raises: UnsupportedDicom without pixel data, MalformedDicom.
+    """
+    pixels = instance if holder is None else holder
+    element = next((pixels.elements[tag] for tag in _PIXELS if tag in pixels.elements), None)
     if element is None or element.length == 0:
         raise UnsupportedDicom("the instance has no pixel data")
-    number_of_frames = instance.number(_NUMBER_OF_FRAMES)
+    number_of_frames = pixels.number(_NUMBER_OF_FRAMES)
     count = max(int(number_of_frames), 1) if isinstance(number_of_frames, int) else 1
     syntax = instance.transfer_syntax_uid
     if not element.undefined:
         if syntax not in NATIVE:
             raise UnsupportedDicom(f"pixel data in transfer syntax {syntax} is not encapsulated")
-        return _native(instance, element, count)
-    frames = encapsulated_frames(instance, element, count)
+        return _native(pixels, element, count)
+    frames = encapsulated_frames(pixels, element, count, syntax)
     if syntax == ENCAPSULATED_UNCOMPRESSED:
         syntax = EXPLICIT_VR_LITTLE_ENDIAN
     return EncapsulatedFrames(frames, frame_media_type(syntax), syntax)
@@ -145,7 +149,7 @@ def frame_bytes(instance: DicomObject, index: FrameIndex, number: int) -> bytes 
     return index.assemble(chunks, number)
 
 
-def _native(instance: DicomObject, element: Element, count: int) -> NativeFrames:
+def _native(instance: DataSet, element: Element, count: int) -> NativeFrames:
     cells = instance.count(0x00280010, "Rows") * instance.count(0x00280011, "Columns")
     samples = instance.count(0x00280002, "SamplesPerPixel")
     bits = instance.count(0x00280100, "BitsAllocated")

@@ -12,7 +12,7 @@ from farsight.errors import NotAcceptable, NotFound
 from farsight.model import InstanceRef, Level, SeriesRef
 from farsight.ps318.accept import Accept, parse_accept
 from farsight.ps318.bulk_data import find_bulk_data
-from farsight.ps318.frames import frame_bytes, frame_index
+from farsight.ps318.frames import FrameIndex, frame_bytes, frame_index
 from farsight.ps318.media_type import (
     DicomChoice,
     choose_bulk_data,
@@ -112,12 +112,12 @@ class RetrieveHandler:
     # ---- frames
 
     def _frames(self, request: Request, path: ResourcePath) -> Response:
-        return self._send_frames(request, self._serve.instance(_instance(path)), path.frames)
+        instance = self._serve.instance(_instance(path))
+        return self._send_frames(request, instance, frame_index(instance), path.frames)
 
     def _send_frames(
-        self, request: Request, instance: DicomObject, numbers: Sequence[int]
+        self, request: Request, instance: DicomObject, index: FrameIndex, numbers: Sequence[int]
     ) -> Response:
-        index = frame_index(instance)
         one = len(numbers) == 1
         offer = choose_frames(_accept(request), instance.transfer_syntax_uid, single_part=one)
         frames = [frame_bytes(instance, index, number) for number in numbers]
@@ -133,8 +133,9 @@ class RetrieveHandler:
         instance = self._serve.instance(_instance(path))
         found = find_bulk_data(instance, "/".join(path.bulkdata))
         if found.encapsulated:  # PS3.18 8.7.3.3.2: as its frames, each a part
-            numbers = range(1, frame_index(instance).number_of_frames + 1)
-            return self._send_frames(request, instance, numbers)
+            index = frame_index(instance, found.holder)
+            numbers = range(1, index.number_of_frames + 1)
+            return self._send_frames(request, instance, index, numbers)
         offer = choose_bulk_data(_accept(request), found.media_type)
         if not offer.multipart:
             headers = (("Content-Type", offer.content_type), _VARY)
