@@ -17,11 +17,9 @@ from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (
-    CTImageStorage,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     Verification,
@@ -78,9 +76,8 @@ class ScriptedPacs:
             StudyRootQueryRetrieveInformationModelGet,
         ):
             self._entity.add_supported_context(service)
-        self._entity.add_supported_context(
-            CTImageStorage, ExplicitVRLittleEndian, scu_role=True, scp_role=True
-        )
+        for sop_class_uid, syntax in _kinds(self._objects):
+            self._entity.add_supported_context(sop_class_uid, syntax, scu_role=True, scp_role=True)
         self._server = self._entity.start_server(
             ("127.0.0.1", 0),
             block=False,
@@ -204,6 +201,10 @@ def _values(identifier: Dataset, keyword: str) -> list[str]:
     if not value:
         return []
     return [value] if isinstance(value, str) else list(value)
+
+
+def _kinds(objects: Sequence[Dataset]) -> set[tuple[str, str]]:
+    return {(o.SOPClassUID, o.file_meta.TransferSyntaxUID) for o in objects}
 
 
 def _as_read(made: Dataset) -> Dataset:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from pydicom import dcmread
 
 from orthanc_process import requires_orthanc
 from pacs_peers import requires_dcmtk
+from related_parts import related_parts
 from sample_files import instance_uid, series_uid, study_uid, write_series
 
 from .conftest import Site, StartSite
@@ -43,22 +43,6 @@ def site(request: pytest.FixtureRequest, start_site: StartSite, files: list[Path
 @pytest.fixture(params=["full", "orthanc"])
 def door(request: pytest.FixtureRequest, site: Site) -> str:
     return site.doors[0 if request.param == "full" else 1]
-
-
-def _parts(response: requests.Response) -> list[tuple[str, bytes]]:
-    """Content type and body of each part, by an independent reading of RFC 2046."""
-    boundary = re.search(r"boundary=\"?([^\";]+)", response.headers["Content-Type"])
-    assert boundary is not None
-    delimiter = b"--" + boundary.group(1).encode()
-    pieces = (b"\r\n" + response.content).split(b"\r\n" + delimiter)
-    assert pieces[-1].startswith(b"--")
-    found = []
-    for piece in pieces[1:-1]:
-        head, _, body = piece.partition(b"\r\n\r\n")
-        kind = re.search(rb"Content-Type: ([^\r]+)", head)
-        assert kind is not None
-        found.append((kind.group(1).decode(), body))
-    return found
 
 
 def test_studies_are_listed_with_the_required_attributes(door: str) -> None:
@@ -131,7 +115,7 @@ def test_frames_are_the_pixels(door: str, files: list[Path]) -> None:
         timeout=60,
     )
     assert answer.status_code == 200
-    ((kind, body),) = _parts(answer)
+    ((kind, body),) = related_parts(answer)
     assert kind == "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
     assert body == dcmread(files[6]).PixelData
 
@@ -139,10 +123,10 @@ def test_frames_are_the_pixels(door: str, files: list[Path]) -> None:
 def test_objects_of_instance_series_and_study(door: str) -> None:
     headers = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
     one = requests.get(f"{door}{SERIES}/instances/{instance_uid(1)}", headers=headers, timeout=60)
-    assert len(_parts(one)) == 1
-    assert _parts(one)[0][1][128:132] == b"DICM"
-    assert len(_parts(requests.get(door + SERIES, headers=headers, timeout=60))) == SLICES
-    assert len(_parts(requests.get(door + STUDY, headers=headers, timeout=60))) == SLICES + 3
+    assert len(related_parts(one)) == 1
+    assert related_parts(one)[0][1][128:132] == b"DICM"
+    assert len(related_parts(requests.get(door + SERIES, headers=headers, timeout=60))) == SLICES
+    assert len(related_parts(requests.get(door + STUDY, headers=headers, timeout=60))) == SLICES + 3
 
 
 def test_what_was_fetched_is_stored_and_served_without_the_pacs(
@@ -275,6 +259,6 @@ def test_compressed_pixel_data_is_served_at_the_uri_the_metadata_names(
         url = f"{door}/dicom-web/studies/{image.StudyInstanceUID}/metadata"
         (row,) = requests.get(url, timeout=60).json()
         uri = row["7FE00010"]["BulkDataURI"]
-        ((kind, body),) = _parts(requests.get(uri, timeout=60))
+        ((kind, body),) = related_parts(requests.get(uri, timeout=60))
         assert kind == "image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5"
         assert body in image.PixelData
