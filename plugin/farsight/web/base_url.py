@@ -10,8 +10,17 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _HOST = re.compile(r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?\Z")
+
+_PROXY_HEADERS = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+)
+
+
+def _with_port(host: str, port: int | None) -> str:
+    return host if port in (None, 80) else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +31,14 @@ class BaseUrl:
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
 
-    def of(self, headers: Mapping[str, str], client_address: str) -> str:
-        """Without a trailing slash. `headers`: names in lower case."""
+    def of(
+        self, headers: Mapping[str, str], client_address: str, own_port: int | None = None
+    ) -> str:
+        """Without a trailing slash. `headers`: names in lower case.
+
+        `own_port`: where the request came in, by default the fallback's. Some clients leave it
+        out of Host; it is put there again unless a proxy stands between, which has its own.
+        """
         if self.public_url:
             return self.public_url
         scheme, host = "http", headers.get("host", "")
@@ -32,6 +47,8 @@ class BaseUrl:
             host = headers.get("x-forwarded-host", host).split(",")[0].strip()
         if scheme not in ("http", "https") or not _HOST.match(host):
             return self.fallback
+        if ":" not in host.rpartition("]")[2] and not _PROXY_HEADERS & headers.keys():
+            host = _with_port(host, own_port or urlsplit(self.fallback).port)
         return f"{scheme}://{host}"
 
     def _is_trusted(self, client_address: str) -> bool:

@@ -61,7 +61,9 @@ class FullDoor:
         Raises: SettingsError when the address can't be had.
         """
         family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sets TCP_NODELAY only on sockets that name their protocol; without it an answer
+        # of headers and a short body waits 40 ms for an acknowledgement.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((bind, port))
@@ -134,7 +136,7 @@ class FullDoor:
             query=tuple(query),
             headers=headers,
             body=body,
-            base_url=self._base_url.of(headers, client[0]),
+            base_url=self._base_url.of(headers, client[0], self.port),
         )
 
     async def _read_body(self, scope: Scope, headers: dict[str, str], receive: Any) -> bytes | None:
