@@ -41,7 +41,9 @@ class Gateway:
         settings = read_settings(configuration)
         check_dicomweb_plugin(configuration, settings.root)
         maps = Path("/proc/self/maps").read_text()
-        self._releases_lock = check_threads(configuration, loaded_python_plugins(maps))
+        self._releases_lock = check_threads(
+            configuration, loaded_python_plugins(maps), can_stream=orthanc_door.can_stream()
+        )
         credentials = read_credentials(configuration)
         self._settings = settings
         self._log: OrthancLog = log_to_orthanc()

@@ -55,14 +55,19 @@ def check_sdk(available: Collection[str]) -> None:
         )
 
 
-def check_threads(configuration: Mapping[str, Any], plugin_libraries: Iterable[Path]) -> bool:
+def check_threads(
+    configuration: Mapping[str, Any], plugin_libraries: Iterable[Path], *, can_stream: bool
+) -> bool:
     """Whether SDK calls release the interpreter lock; refuses where they could but don't.
 
-    Which plugin knows the option is read from the plugin itself, not from its version.
+    Which plugin knows the option is seen from the plugin itself, not from its version: the
+    option's name is in its library (split by the compiler in some), and every plugin that can
+    stream answers knows it.
 
     Raises: StartRefused.
     """
-    knows = any(b"AllowThreads" in library.read_bytes() for library in plugin_libraries)
+    named = any(b"AllowThr" in library.read_bytes() for library in plugin_libraries)
+    knows = can_stream or named
     python = configuration.get("Python", {})
     value = python.get("AllowThreads", False) if isinstance(python, Mapping) else python
     if knows and value is not True:

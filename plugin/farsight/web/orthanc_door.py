@@ -47,6 +47,11 @@ def mount(router: Router, pool: WorkerPool, base_url: BaseUrl) -> None:
         orthanc.RegisterRestCallback(root[:-1], answer_request)
 
 
+def can_stream() -> bool:
+    """Whether this SDK can send an answer chunk by chunk (python plugin 5.0 and later)."""
+    return hasattr(orthanc.RestOutput, "StartStreamAnswer")
+
+
 def probe_query_decoding() -> None:
     """Finds out whether this SDK percent-decodes query values; to be called once started."""
     seen = orthanc.RestApiGetAfterPlugins(f"{PROBE}?value=%2541")
