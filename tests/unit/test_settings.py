@@ -1,0 +1,140 @@
+"""Settings: what is read, what is refused, and that the words help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from farsight.errors import SettingsError
+from farsight.settings import PacsSettings, Settings, read_settings
+
+PACS = {"AET": "ARCHIVE", "Host": "pacs.example.org", "Port": 104}
+
+
+def test_nothing_said() -> None:
+    settings = read_settings({})
+    assert settings == Settings(calling_ae_title="ORTHANC")
+    assert settings.root == "/dicom-web/"
+    assert settings.http.bind == "127.0.0.1", "nothing is open to the network by default"
+    assert settings.pacs == ()
+
+
+def test_everything_said() -> None:
+    settings = read_settings(
+        {
+            "DicomAet": "GATEWAY",
+            "DicomModalities": {"a": PACS, "b": ["B", "10.0.0.2", 11112], "c": ["C", "c", 1]},
+            "Farsight": {
+                "Root": "/pacs/web/",
+                "Http": {
+                    "Enabled": False,
+                    "Bind": "::1",
+                    "Port": 0,
+                    "Threads": 8,
+                    "PublicUrl": "https://pacs.example.org/",
+                    "TrustedProxies": ["10.0.0.0/8", "::1"],
+                },
+                "Ohif": {"Root": "/viewer/", "Directory": "/opt/ohif"},
+                "Memory": {"MaxMegabytes": 64},
+                "Pacs": {
+                    "b": {
+                        "Retrieve": "c-move",
+                        "MaxAssociations": 1,
+                        "Uncompressed": True,
+                        "ConnectTimeout": 1,
+                        "AcseTimeout": 2,
+                        "DimseTimeout": 3.5,
+                        "IdleTimeout": 4,
+                    }
+                },
+            },
+        }
+    )
+    assert settings.calling_ae_title == "GATEWAY"
+    assert settings.root == "/pacs/web/"
+    assert not settings.http.enabled
+    assert (settings.http.bind, settings.http.port, settings.http.threads) == ("::1", 0, 8)
+    assert settings.http.public_url == "https://pacs.example.org"
+    assert settings.http.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert (settings.ohif_root, str(settings.ohif_directory)) == ("/viewer/", "/opt/ohif")
+    assert settings.memory_bytes == 64 << 20
+    assert settings.pacs == (
+        PacsSettings("b", "B", "10.0.0.2", 11112, "c-move", 1, True, 1.0, 2.0, 3.5, 4.0),
+    )
+
+
+def test_without_a_choice_every_modality_that_allows_find_is_a_source() -> None:
+    modalities = {"a": PACS, "b": {**PACS, "AllowFind": False}, "c": ["C", "c", "11112"]}
+    settings = read_settings({"DicomModalities": modalities})
+    assert [(pacs.name, pacs.port) for pacs in settings.pacs] == [("a", 104), ("c", 11112)]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "allowed"),
+    [
+        ([], "Farsight", "object"),
+        ({"Rooot": "/"}, "Farsight.Rooot", "unknown key; allowed: "),
+        ({"Root": "/"}, "Farsight.Root", "both slashes"),
+        ({"Root": "/a/../b/"}, "Farsight.Root", "both slashes"),
+        ({"Root": "/a b/"}, "Farsight.Root", "both slashes"),
+        ({"Root": 5}, "Farsight.Root", "string"),
+        ({"Root": "/ohif/"}, "Farsight.Root", "Farsight.Ohif.Root"),
+        ({"Root": "/farsight/"}, "Farsight.Root", "/farsight/"),
+        ({"Ohif": {"Root": "/dicom-web/ohif/"}}, "Farsight.Ohif.Root", "Farsight.Root"),
+        ({"Http": 5}, "Farsight.Http", "object"),
+        ({"Http": {"Port": -1}}, "Farsight.Http.Port", "0 to 65535"),
+        ({"Http": {"Port": True}}, "Farsight.Http.Port", "whole number"),
+        ({"Http": {"Port": 80.5}}, "Farsight.Http.Port", "whole number"),
+        ({"Http": {"Enabled": 1}}, "Farsight.Http.Enabled", "true or false"),
+        ({"Http": {"Threads": 3}}, "Farsight.Http.Threads", "4 to 1024"),
+        ({"Http": {"Bind": "0.0.0.256"}}, "Farsight.Http.Bind", "IP address"),
+        ({"Http": {"PublicUrl": "pacs.example.org"}}, "Farsight.Http.PublicUrl", "https://"),
+        ({"Http": {"PublicUrl": "https://a/?q"}}, "Farsight.Http.PublicUrl", "https://"),
+        ({"Http": {"TrustedProxies": "10.0.0.1"}}, "Farsight.Http.TrustedProxies", "list"),
+        ({"Http": {"TrustedProxies": ["proxy"]}}, "Farsight.Http.TrustedProxies", "network"),
+        ({"Http": {"TrustedProxies": [None]}}, "Farsight.Http.TrustedProxies", "network"),
+        ({"Memory": {"MaxMegabytes": 15}}, "Farsight.Memory.MaxMegabytes", "16"),
+        ({"Pacs": {"x": {}}}, "Farsight.Pacs.x", "there: a"),
+        ({"Pacs": {"a": None}}, "Farsight.Pacs.a", "object"),
+        ({"Pacs": {"a": {"Retrieve": "C-GET"}}}, "Farsight.Pacs.a.Retrieve", "auto, c-get"),
+        ({"Pacs": {"a": {"Retrieve": []}}}, "Farsight.Pacs.a.Retrieve", "auto, c-get"),
+        ({"Pacs": {"a": {"MaxAssociations": 0}}}, "Farsight.Pacs.a.MaxAssociations", "1 to 100"),
+        ({"Pacs": {"a": {"DimseTimeout": "30"}}}, "Farsight.Pacs.a.DimseTimeout", "seconds"),
+        ({"Pacs": {"a": {"IdleTimeout": float("nan")}}}, "Farsight.Pacs.a.IdleTimeout", "seconds"),
+        ({"Pacs": {"a": {"IdleTimeout": 3601}}}, "Farsight.Pacs.a.IdleTimeout", "3600"),
+        ({"Pacs": {"a": {"Host": "b"}}}, "Farsight.Pacs.a.Host", "unknown key"),
+    ],
+)
+def test_refused(section: Any, key: str, allowed: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings({"Farsight": section, "DicomModalities": {"a": PACS}})
+    assert refused.value.key == key
+    assert str(refused.value).startswith(f"{key} is ")
+    assert allowed in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "key"),
+    [
+        ([], "DicomModalities"),
+        ({"a": "PACS"}, "DicomModalities.a"),
+        ({"a": ["A", "host"]}, "DicomModalities.a"),
+        ({"a": {**PACS, "Host": ""}}, "DicomModalities.a.Host"),
+        ({"a": {**PACS, "Port": "x"}}, "DicomModalities.a.Port"),
+        ({"a": {**PACS, "Port": True}}, "DicomModalities.a.Port"),
+        ({"a": {**PACS, "Port": 65536}}, "DicomModalities.a.Port"),
+        ({"a": {**PACS, "AET": "  "}}, "DicomModalities.a.AET"),
+        ({"a": {**PACS, "AET": "A\\B"}}, "DicomModalities.a.AET"),
+        ({"a": {**PACS, "AET": "SEVENTEEN LETTERS"}}, "DicomModalities.a.AET"),
+    ],
+)
+def test_modalities_refused(modalities: Any, key: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings({"DicomModalities": modalities})
+    assert refused.value.key == key
+
+
+def test_own_ae_title_refused() -> None:
+    with pytest.raises(SettingsError, match="DicomAet"):
+        read_settings({"DicomAet": ""})
