@@ -212,6 +212,8 @@ class RetrieveService:
             self._land(flight)
 
     def _stored_one(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
+        if failure is not None:
+            self._single.not_stored(ref, failure)
         flight = self._flight_of(ref.series)
         if flight is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from farsight.errors import FarsightError, PacsTimeout, RetrieveIncomplete
+from farsight.errors import ArchiveError, FarsightError, PacsTimeout, RetrieveIncomplete
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.services.intake import Intake
@@ -21,6 +21,7 @@ class _Fetch:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.error: FarsightError | None = None
+        self.storing_error: ArchiveError | None = None
 
 
 class SingleFetches:
@@ -57,9 +58,16 @@ class SingleFetches:
             if fetch.error is not None:
                 raise fetch.error
 
+    def not_stored(self, ref: InstanceRef, failure: ArchiveError) -> None:
+        """Tells that an instance came and could not be stored: no fault of the PACS."""
+        with self._lock:
+            fetch = self._under_way.get(ref)
+        if fetch is not None:
+            fetch.storing_error = failure
+
     def _run(self, ref: InstanceRef, fetch: _Fetch) -> None:
         try:
-            self._fetch(ref)
+            self._fetch(ref, fetch)
         except FarsightError as error:
             fetch.error = error
         except BaseException:
@@ -70,7 +78,7 @@ class SingleFetches:
                 del self._under_way[ref]
             fetch.done.set()
 
-    def _fetch(self, ref: InstanceRef) -> None:
+    def _fetch(self, ref: InstanceRef, fetch: _Fetch) -> None:
         listing = self._listing.instance(ref)
         uids = (ref.sop_instance_uid,)
         for attempt in range(_ATTEMPTS):
@@ -87,4 +95,6 @@ class SingleFetches:
                 self._archive.reload(ref.study_instance_uid)
             if self._intake.is_here(ref):
                 return
+            if fetch.storing_error is not None:
+                raise fetch.storing_error
         raise RetrieveIncomplete(listing.pacs.name, 0, 1)
