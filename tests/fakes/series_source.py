@@ -1,0 +1,221 @@
+"""One series at a PACS and an archive to keep it in, both in memory and strict."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom.dataset import Dataset
+
+from farsight.dicom.part10 import parse_object
+from farsight.errors import ArchiveFull, NotFound, PacsError
+from farsight.model import (
+    Attributes,
+    Completeness,
+    IdentifierKey,
+    InstanceRef,
+    Level,
+    ReceivedInstance,
+    SeriesRef,
+    SubOperations,
+)
+from farsight.ports.pacs import Sink
+
+_TAGS = {
+    "0020000D": "StudyInstanceUID",
+    "0020000E": "SeriesInstanceUID",
+    "00080018": "SOPInstanceUID",
+    "00080016": "SOPClassUID",
+    "00080060": "Modality",
+}
+
+
+def part10(data_set: Dataset) -> bytes:
+    written = BytesIO()
+    data_set.save_as(written, enforce_file_format=True)
+    return written.getvalue()
+
+
+def received(data_set: Dataset) -> ReceivedInstance:
+    meta = data_set.file_meta
+    return ReceivedInstance(
+        str(meta.MediaStorageSOPClassUID),
+        str(meta.MediaStorageSOPInstanceUID),
+        str(meta.TransferSyntaxUID),
+        part10(data_set),
+    )
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """One retrieve as it was asked for."""
+
+    series_instance_uid: str | None
+    sop_instance_uids: frozenset[str]
+    urgent: bool
+
+
+class SeriesSource:
+    """The Pacs port over a list of objects.
+
+    omits: SOPInstanceUID -> how often it is left out. sends_along: sent with every retrieve.
+    fails_after: after so many instances `failure` is raised. gate: waited for before sending.
+    after_each: called with the number of instances delivered so far.
+    """
+
+    def __init__(self, objects: Sequence[Dataset], name: str = "pacs") -> None:
+        self.objects = list(objects)
+        self._name = name
+        self.omits: dict[str, float] = {}
+        self.sends_along: list[ReceivedInstance] = []
+        self.fails_after: int | None = None
+        self.failure: PacsError | None = None
+        self.gate: threading.Event | None = None
+        self.after_each: Callable[[int], None] | None = None
+        self.moves_to: Callable[[InstanceRef, bytes], None] | None = None
+        self.finds = 0
+        self.retrieved: list[Retrieved] = []
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def ae_title(self) -> str:
+        return self._name.upper()
+
+    def echo(self) -> None:
+        raise AssertionError("a retrieve never echoes")
+
+    def find(
+        self, level: Level, identifier: Sequence[IdentifierKey], *, max_rows: int | None = None
+    ) -> Iterator[Attributes]:
+        self.finds += 1
+        if self.failure is not None and self.fails_after is None:
+            raise self.failure
+        wanted = {key.tag: key.value for key in identifier if key.value}
+        seen: set[tuple[str, ...]] = set()
+        for one in self.objects:
+            row = {key.tag: str(one[_TAGS[key.tag]].value) for key in identifier}
+            shown = tuple(row.values())
+            if all(row[tag] == value for tag, value in wanted.items()) and shown not in seen:
+                seen.add(shown)
+                yield {tag: {"vr": "UI", "Value": [value]} for tag, value in row.items()}
+
+    def retrieve(
+        self,
+        study_instance_uid: str,
+        series_instance_uid: str | None,
+        sop_instance_uids: Sequence[str],
+        sop_class_uids: Sequence[str],
+        sink: Sink,
+        *,
+        urgent: bool = False,
+        attempt: int = 0,
+    ) -> SubOperations:
+        assert len(set(sop_instance_uids)) == len(sop_instance_uids)
+        with self._lock:
+            asked = Retrieved(series_instance_uid, frozenset(sop_instance_uids), urgent)
+            self.retrieved.append(asked)
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        chosen = [one for one in self.objects if self._is_asked(one, study_instance_uid, asked)]
+        sent = [received(one) for one in chosen if not self._is_left_out(one.SOPInstanceUID)]
+        for number, instance in enumerate([*sent, *self.sends_along]):
+            if number == self.fails_after and self.failure is not None:
+                raise self.failure
+            self._deliver(instance, sink)
+            if self.after_each is not None:
+                self.after_each(number + 1)
+        return SubOperations(len(chosen), 0, 0, 0)
+
+    def _is_asked(self, one: Dataset, study_instance_uid: str, asked: Retrieved) -> bool:
+        return (
+            one.StudyInstanceUID == study_instance_uid
+            and asked.series_instance_uid in (None, one.SeriesInstanceUID)
+            and (not asked.sop_instance_uids or one.SOPInstanceUID in asked.sop_instance_uids)
+        )
+
+    def _is_left_out(self, uid: str) -> bool:
+        if self.omits.get(uid, 0) <= 0:
+            return False
+        self.omits[uid] -= 1
+        return True
+
+    def _deliver(self, instance: ReceivedInstance, sink: Sink) -> None:
+        if self.moves_to is None:
+            sink(instance)
+            return
+        parsed = parse_object(instance.part10)
+        ref = InstanceRef(
+            parsed.study_instance_uid, parsed.series_instance_uid, parsed.sop_instance_uid
+        )
+        self.moves_to(ref, instance.part10)
+
+
+class MemoryArchive:
+    """The Archive port in a dictionary; `room` instances fit in."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self.room = room
+        self.stored: dict[InstanceRef, bytes] = {}
+        self.records: dict[SeriesRef, Completeness] = {}
+        self.refusals = 0
+        self.slow: threading.Event | None = None
+        self._version = 0
+        self._lock = threading.Lock()
+
+    def study_instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
+        with self._lock:
+            found: dict[str, set[str]] = {}
+            for ref in self.stored:
+                if ref.study_instance_uid == study_instance_uid:
+                    found.setdefault(ref.series_instance_uid, set()).add(ref.sop_instance_uid)
+            return found
+
+    def series_version(self, series: SeriesRef) -> int:
+        return self._version
+
+    def reload(self, study_instance_uid: str) -> None:
+        """Everything is known at once here."""
+
+    def store(self, ref: InstanceRef, part10: bytes) -> None:
+        if self.slow is not None:
+            assert self.slow.wait(10)
+        parsed = parse_object(part10)
+        assert parsed.sop_instance_uid == ref.sop_instance_uid
+        assert parsed.series_instance_uid == ref.series_instance_uid
+        with self._lock:
+            if len(self.stored) >= self.room:
+                self.refusals += 1
+                raise ArchiveFull("no room left")
+            self.stored[ref] = part10
+            self._version += 1
+
+    def read(self, ref: InstanceRef) -> bytes:
+        with self._lock:
+            if ref not in self.stored:
+                raise NotFound("not stored")
+            return self.stored[ref]
+
+    def delete(self, ref: InstanceRef) -> None:
+        with self._lock:
+            del self.stored[ref]
+            self.records.pop(ref.series, None)
+            self._version += 1
+
+    def completeness(self, series: SeriesRef) -> Completeness | None:
+        return self.records.get(series)
+
+    def mark_complete(self, series: SeriesRef, record: Completeness) -> None:
+        stored = self.study_instances(series.study_instance_uid)
+        assert len(stored[series.series_instance_uid]) >= record.expected
+        self.records[series] = record
+
+    def find(
+        self, level: Level, keys: Sequence[IdentifierKey], *, max_rows: int | None = None
+    ) -> Sequence[Attributes]:
+        raise AssertionError("a retrieve never searches the archive")

@@ -1,0 +1,336 @@
+"""The retrieve service: one flight, what is short repaired, nothing called complete that isn't."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fakes.series_source import MemoryArchive, Retrieved, SeriesSource, received
+from farsight.errors import (
+    ArchiveFull,
+    NotFound,
+    PacsTimeout,
+    PacsUnavailable,
+    RetrieveIncomplete,
+)
+from farsight.model import InstanceRef, SeriesRef
+from farsight.services.memory_tier import MemoryTier
+from farsight.services.persist import Persister
+from farsight.services.retrieve import RetrieveLimits, RetrieveService
+from sample_files import ct_slice, instance_uid, series_uid, study_uid
+
+SERIES = SeriesRef(study_uid(), series_uid())
+SLICES = 6
+ALL = tuple(sorted(instance_uid(number) for number in range(1, SLICES + 1)))
+WHOLE = Retrieved(series_uid(), frozenset(), urgent=False)
+
+
+def ref(number: int) -> InstanceRef:
+    return InstanceRef(study_uid(), series_uid(), instance_uid(number))
+
+
+def only(*numbers: int, urgent: bool = False) -> Retrieved:
+    return Retrieved(series_uid(), frozenset(instance_uid(n) for n in numbers), urgent)
+
+
+@pytest.fixture
+def source() -> SeriesSource:
+    return SeriesSource([ct_slice(number, size=8) for number in range(1, SLICES + 1)])
+
+
+@pytest.fixture
+def archive() -> MemoryArchive:
+    return MemoryArchive()
+
+
+Serve = Callable[..., RetrieveService]
+
+
+@pytest.fixture
+def serve(archive: MemoryArchive) -> Iterator[Serve]:
+    """Makes services over the archive, each with a memory of its own."""
+    made: list[tuple[RetrieveService, Persister]] = []
+
+    def start(*sources: SeriesSource, wait_s: float = 20) -> RetrieveService:
+        tier = MemoryTier(64 << 20)
+        persister = Persister(archive, tier)
+        limits = RetrieveLimits(passes=3, backoff_s=0.001, wait_s=wait_s)
+        service = RetrieveService(sources, archive, tier, persister, limits)
+        made.append((service, persister))
+        return service
+
+    yield start
+    for service, persister in made:
+        service.close()
+        persister.close(5)
+
+
+def landed(service: RetrieveService) -> None:
+    deadline = time.monotonic() + 10
+    while service.progress():
+        assert time.monotonic() < deadline, service.progress()
+        time.sleep(0.002)
+
+
+def test_a_series_is_fetched_stored_and_recorded(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    service = serve(source)
+    holdings = service.ensure_series(SERIES)
+    assert holdings.sop_instance_uids == ALL
+    assert holdings.warning is None
+    landed(service)
+    record = archive.records[SERIES]
+    assert (record.expected, record.stored, record.source) == (SLICES, SLICES, "pacs")
+    assert source.retrieved == [WHOLE]
+
+
+def test_a_complete_series_needs_no_pacs(serve: Serve, source: SeriesSource) -> None:
+    service = serve(source)
+    service.ensure_series(SERIES)
+    landed(service)
+    source.failure = PacsUnavailable("pacs", "down")
+    finds = source.finds
+    for again in (service, serve(source)):  # also after a restart
+        assert again.ensure_series(SERIES).sop_instance_uids == ALL
+        assert again.instance(ref(2)).sop_instance_uid == instance_uid(2)
+    assert source.finds == finds
+    assert len(source.retrieved) == 1
+
+
+def test_one_flight_for_everyone(serve: Serve, source: SeriesSource) -> None:
+    service = serve(source)
+    source.gate = threading.Event()
+    with ThreadPoolExecutor(20) as threads:
+        waiting = [threads.submit(service.ensure_series, SERIES) for _ in range(20)]
+        while not source.retrieved:
+            time.sleep(0.002)
+        source.gate.set()
+        assert {future.result(20).sop_instance_uids for future in waiting} == {ALL}
+    assert source.retrieved == [WHOLE]
+
+
+def test_one_fetch_of_an_instance_for_everyone(serve: Serve, source: SeriesSource) -> None:
+    service = serve(source)
+    source.gate = threading.Event()
+    with ThreadPoolExecutor(20) as threads:
+        waiting = [threads.submit(service.instance, ref(3)) for _ in range(20)]
+        while not source.retrieved:
+            time.sleep(0.002)
+        source.gate.set()
+        assert {future.result(20).sop_instance_uid for future in waiting} == {instance_uid(3)}
+    assert source.retrieved == [only(3, urgent=True)]
+
+
+def test_the_answer_does_not_wait_for_storing(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    archive.slow = threading.Event()
+    service = serve(source)
+    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert not archive.stored
+    assert service.progress()[0]["state"] == "storing"
+    archive.slow.set()
+    landed(service)
+    assert len(archive.stored) == SLICES
+
+
+def test_what_is_missing_is_asked_for_again(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    source.omits = {instance_uid(2): 1, instance_uid(5): 2}
+    service = serve(source)
+    holdings = service.ensure_series(SERIES)
+    assert (holdings.sop_instance_uids, holdings.warning) == (ALL, None)
+    assert source.retrieved == [WHOLE, only(2, 5), only(5)]
+    landed(service)
+    assert SERIES in archive.records
+
+
+def test_a_short_series_is_said_and_never_recorded(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    source.omits = {instance_uid(2): math.inf}
+    service = serve(source)
+    for _ in range(2):
+        holdings = service.ensure_series(SERIES)
+        assert holdings.sop_instance_uids == tuple(u for u in ALL if u != instance_uid(2))
+        assert holdings.warning is not None
+        assert "delivered 5 of the 6" in holdings.warning
+        landed(service)
+    assert not archive.records
+    assert source.retrieved == [WHOLE] + [only(2)] * 5
+    with pytest.raises(RetrieveIncomplete):
+        service.instance(ref(2))
+    source.omits = {}
+    assert service.ensure_series(SERIES).warning is None
+    landed(service)
+    assert SERIES in archive.records
+
+
+def test_strangers_are_ignored(serve: Serve, source: SeriesSource, archive: MemoryArchive) -> None:
+    elsewhere = ct_slice(2, size=8)
+    elsewhere.SeriesInstanceUID = series_uid(9)
+    liar = received(ct_slice(40, size=8))
+    liar = type(liar)(liar.sop_class_uid, instance_uid(2), liar.transfer_syntax_uid, liar.part10)
+    noise = type(liar)(liar.sop_class_uid, instance_uid(2), liar.transfer_syntax_uid, b"\0" * 200)
+    source.omits = {instance_uid(2): math.inf}
+    source.sends_along = [received(elsewhere), liar, noise]
+    service = serve(source)
+    holdings = service.ensure_series(SERIES)
+    assert instance_uid(2) not in holdings.sop_instance_uids
+    assert holdings.warning is not None
+    landed(service)
+    assert {stored.series_instance_uid for stored in archive.stored} == {series_uid()}
+    assert instance_uid(2) not in {stored.sop_instance_uid for stored in archive.stored}
+    assert not archive.records
+
+
+def test_a_full_archive_is_an_error_and_nothing_is_complete(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    archive.room = 3
+    service = serve(source)
+
+    def wait_for_the_failure(delivered: int) -> None:
+        while delivered == 4 and service.progress()[0]["state"] != "failed":
+            time.sleep(0.002)
+
+    source.after_each = wait_for_the_failure
+    with pytest.raises(ArchiveFull, match="no room left"):
+        service.ensure_series(SERIES)
+    landed(service)
+    assert not archive.records
+    assert len(archive.stored) == 3
+    assert source.retrieved == [WHOLE], "what can't be stored isn't asked for again"
+    source.after_each = None
+    archive.room = 100
+    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    landed(service)
+    assert SERIES in archive.records
+
+
+def test_a_full_archive_is_not_blamed_on_the_pacs(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    """Also when storing fails before anybody has looked at the instance in memory."""
+    archive.room = 0
+    service = serve(source)
+
+    def until_refused(delivered: int) -> None:
+        while not archive.refusals:
+            time.sleep(0.002)
+        time.sleep(0.05)  # and until memory has dropped it
+
+    source.after_each = until_refused
+    with pytest.raises(ArchiveFull, match="no room left"):
+        service.instance(ref(1))
+    assert source.retrieved == [only(1, urgent=True)]
+
+
+def test_a_pacs_that_dies_in_the_middle(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    source.fails_after, source.failure = 1, PacsUnavailable("pacs", "connection lost")
+    service = serve(source)
+    with pytest.raises(PacsUnavailable, match="connection lost"):
+        service.ensure_series(SERIES)
+    landed(service)
+    while len(archive.stored) < 3:  # three passes brought one each
+        time.sleep(0.002)
+    assert not archive.records
+    before = len(source.retrieved)
+    source.fails_after = source.failure = None
+    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert source.retrieved[before:] == [only(4, 5, 6)]
+
+
+def test_instances_that_arrive_by_c_move(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    service = serve(source)
+
+    def move(arrived: InstanceRef, part10: bytes) -> None:
+        archive.store(arrived, part10)
+        service.stored_elsewhere(arrived)
+
+    source.moves_to = move
+    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    landed(service)
+    assert SERIES in archive.records
+    assert source.retrieved == [WHOLE]
+
+
+def test_c_move_whose_arrival_nobody_announces(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    source.moves_to = archive.store
+    service = serve(source)
+    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    landed(service)
+    assert SERIES in archive.records
+
+
+def test_a_deleted_instance_is_fetched_again(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    service = serve(source)
+    service.ensure_series(SERIES)
+    landed(service)
+    archive.delete(ref(4))
+    fresh = serve(source)
+    assert fresh.ensure_series(SERIES).sop_instance_uids == ALL
+    assert source.retrieved == [WHOLE, only(4)]
+
+
+def test_the_second_pacs_has_it(serve: Serve, source: SeriesSource) -> None:
+    down, empty = SeriesSource([], "down"), SeriesSource([], "empty")
+    down.failure = PacsUnavailable("down", "no connection")
+    assert serve(down, empty, source).ensure_series(SERIES).sop_instance_uids == ALL
+
+
+def test_unknown_is_not_the_same_as_not_answered(serve: Serve) -> None:
+    empty, down = SeriesSource([], "empty"), SeriesSource([], "down")
+    down.failure = PacsUnavailable("down", "no connection")
+    with pytest.raises(NotFound):
+        serve(empty).ensure_series(SERIES)
+    with pytest.raises(PacsUnavailable, match="'down'"):
+        serve(empty, down).ensure_series(SERIES)
+    with pytest.raises(NotFound):
+        serve(empty).instance(ref(1))
+    with pytest.raises(NotFound):
+        serve(empty).study_series(study_uid())
+    with pytest.raises(PacsUnavailable, match="'down'"):
+        serve(down).study_series(study_uid())
+
+
+def test_what_is_here_while_the_pacs_is_down(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    first = received(source.objects[0])
+    archive.store(ref(1), first.part10)
+    source.failure = PacsUnavailable("pacs", "no connection")
+    service = serve(source)
+    holdings = service.ensure_series(SERIES)
+    assert holdings.sop_instance_uids == (instance_uid(1),)
+    assert holdings.warning == "PACS 'pacs': no connection"
+    all_series, warning = service.study_series(study_uid())
+    assert (all_series, warning) == ((SERIES,), "PACS 'pacs': no connection")
+    assert service.instance(ref(1)).data == first.part10
+    with pytest.raises(PacsUnavailable):
+        service.instance(ref(2))
+
+
+def test_waiting_has_an_end(serve: Serve, source: SeriesSource) -> None:
+    source.gate = threading.Event()
+    service = serve(source, wait_s=0.05)
+    with pytest.raises(PacsTimeout, match="'pacs'"):
+        service.ensure_series(SERIES)
+    source.gate.set()
+    landed(service)
+    assert service.ensure_series(SERIES).sop_instance_uids == ALL
