@@ -6,10 +6,10 @@ would hang on a handler that waits for a PACS.
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from farsight.errors import FarsightError
 
@@ -49,12 +49,16 @@ class Task(Generic[T]):
 
 
 class WorkerPool:
-    """Runs calls on at most `threads` daemon threads, started as they are needed."""
+    """Runs calls on at most `threads` daemon threads, started as they are needed.
+
+    Law: no call waits while a thread is idle or may still be started.
+    """
 
     def __init__(self, threads: int, max_waiting: int = 1024) -> None:
         self._threads = threads
-        self._queue: queue.Queue[Task[object] | None] = queue.Queue(max_waiting)
-        self._lock = threading.Lock()
+        self._max_waiting = max_waiting
+        self._changed = threading.Condition()
+        self._waiting: deque[Task[Any]] = deque()
         self._started = 0
         self._idle = 0
         self._closed = threading.Event()
@@ -65,17 +69,18 @@ class WorkerPool:
         Raises: Overloaded when too many wait already, or the pool is closed.
         """
         task: Task[T] = Task(work, done)
-        with self._lock:
+        with self._changed:
             if self._closed.is_set():
                 raise Overloaded("the server is stopping")
-            try:
-                self._queue.put_nowait(task)  # type: ignore[arg-type]
-            except queue.Full as error:
-                raise Overloaded("too many requests are waiting") from error
-            if self._queue.qsize() > self._idle and self._started < self._threads:
+            if len(self._waiting) >= self._max_waiting:
+                raise Overloaded("too many requests are waiting")
+            self._waiting.append(task)
+            if len(self._waiting) > self._idle and self._started < self._threads:
                 self._started += 1
                 name = f"farsight-worker-{self._started}"
                 threading.Thread(target=self._work, name=name, daemon=True).start()
+            else:
+                self._changed.notify()
         return task
 
     def run(self, work: Callable[[], T]) -> T:
@@ -91,22 +96,22 @@ class WorkerPool:
         return task.outcome()
 
     def _work(self) -> None:
-        while not self._closed.is_set():
-            with self._lock:
-                self._idle += 1
-            task = self._queue.get()
-            with self._lock:
-                self._idle -= 1
-            if task is None:
-                return
+        while (task := self._next()) is not None:
             task.perform()
+
+    def _next(self) -> Task[Any] | None:
+        """The next call; None when the pool is closed. Taking it ends being idle, in one step."""
+        with self._changed:
+            self._idle += 1
+            try:
+                while not self._waiting and not self._closed.is_set():
+                    self._changed.wait()
+                return None if self._closed.is_set() else self._waiting.popleft()
+            finally:
+                self._idle -= 1
 
     def close(self) -> None:
         """Whoever waits gets Overloaded within half a second; busy threads die with the process."""
-        with self._lock:
+        with self._changed:
             self._closed.set()
-            for _ in range(self._started):
-                try:
-                    self._queue.put_nowait(None)
-                except queue.Full:
-                    break
+            self._changed.notify_all()
