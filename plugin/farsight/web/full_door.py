@@ -29,6 +29,7 @@ from farsight.web.worker_pool import Overloaded, WorkerPool
 LOG = logging.getLogger("farsight.web")
 _MAX_QUERY_PARAMETERS = 20_000
 _GRACE_S = 2
+_BACKLOG = 2048
 
 Scope = dict[str, Any]
 T = TypeVar("T")
@@ -67,6 +68,7 @@ class FullDoor:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((bind, port))
+            listener.listen(_BACKLOG)  # now: a port is ours, and open, only once we listen
         except OSError as error:
             listener.close()
             why = f"can't listen there ({error.strerror}); choose another"
