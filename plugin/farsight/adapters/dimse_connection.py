@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from farsight.dicom.part10 import part10_head
 from farsight.dimse.association import (
     ABORT,
     PDU_ABORT,
@@ -28,8 +29,14 @@ from farsight.dimse.association import (
     encode_request,
     read_reply,
 )
+from farsight.dimse.commands import (
+    AFFECTED_SOP_CLASS_UID,
+    AFFECTED_SOP_INSTANCE_UID,
+    C_STORE_RQ,
+    Command,
+)
 from farsight.dimse.pdata import Message, PdataReader, Pdu, write_message
-from farsight.errors import PacsError, PacsFailure, PacsTimeout, PacsUnavailable
+from farsight.errors import MalformedDicom, PacsError, PacsFailure, PacsTimeout, PacsUnavailable
 
 LOG = logging.getLogger("farsight.dimse")
 _RELEASE_WAIT_S = 2.0
@@ -55,7 +62,7 @@ class Connection:
     ) -> None:
         self._name = name
         self._timeouts = timeouts
-        self._reader = PdataReader()
+        self._reader = PdataReader(self._head_of)
         self._ready: list[Message | Pdu] = []
         self._message_id = 0
         self.usable = True
@@ -93,6 +100,22 @@ class Connection:
         if isinstance(reply, Rejected):
             raise PacsUnavailable(self._name, str(reply))
         return reply
+
+    def _head_of(self, context_id: int, command: Command) -> bytes:
+        """An object that is sent to us becomes a DICOM file while it arrives."""
+        stored_as = self.accepted.contexts.get(context_id)
+        if command.field != C_STORE_RQ:
+            return b""
+        if stored_as is None:
+            raise ProtocolError(f"C-STORE on presentation context {context_id}, never accepted")
+        try:
+            return part10_head(
+                command.text(AFFECTED_SOP_CLASS_UID),
+                command.text(AFFECTED_SOP_INSTANCE_UID),
+                stored_as.transfer_syntax,
+            )
+        except MalformedDicom as error:
+            raise ProtocolError(f"C-STORE: {error}") from error
 
     def next_message_id(self) -> int:
         self._message_id = self._message_id % 0xFFFF + 1

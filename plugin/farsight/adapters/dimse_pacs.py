@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from farsight.adapters.association_pool import AssociationPool, PoolLimits
 from farsight.adapters.dimse_connection import Connection, Timeouts
-from farsight.dicom.part10 import write_part10
 from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import AcceptedContext, AssociationRequest, ProposedContext
 from farsight.dimse.identifier_encoding import encode_identifier
@@ -141,7 +140,7 @@ class DimsePacs:
             while message.command.status in status.PENDING:
                 finished = False
                 try:
-                    yield identifier_attributes(message.data_set, context.transfer_syntax)
+                    yield identifier_attributes(message.data_set or b"", context.transfer_syntax)
                     sent += 1
                     finished = sent == max_rows
                 except GeneratorExit:
@@ -247,7 +246,7 @@ class DimsePacs:
         """Answers the C-STORE first, so that the PACS sends on while we look at what came."""
         command = message.command
         stored_as = connection.accepted.contexts.get(message.context_id)
-        if stored_as is None or not message.data_set:
+        if stored_as is None or message.data_set is None:
             raise PacsFailure(self.name, "C-STORE without data set or on an unknown context")
         sop_class_uid = command.text(commands.AFFECTED_SOP_CLASS_UID)
         sop_instance_uid = command.text(commands.AFFECTED_SOP_INSTANCE_UID)
@@ -258,8 +257,7 @@ class DimsePacs:
             ),
         )
         syntax = stored_as.transfer_syntax
-        part10 = write_part10(sop_class_uid, sop_instance_uid, syntax, message.data_set)
-        sink(ReceivedInstance(sop_class_uid, sop_instance_uid, syntax, part10))
+        sink(ReceivedInstance(sop_class_uid, sop_instance_uid, syntax, message.data_set))
 
     def _move(self, level: Level, keys: Sequence[IdentifierKey], *, urgent: bool) -> SubOperations:
         request = self._request(contexts.service_contexts(contexts.STUDY_ROOT_MOVE))

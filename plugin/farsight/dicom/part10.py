@@ -67,13 +67,8 @@ def parse_dataset(
     return DataSet(Scanner(data), _span(data, 0, transfer_syntax_uid))
 
 
-def write_part10(
-    sop_class_uid: str,
-    sop_instance_uid: str,
-    transfer_syntax_uid: str,
-    dataset: bytes | Iterable[bytes | memoryview],
-) -> bytes:
-    """A DICOM file around an encoded data set, which is taken as it is, in one piece or several.
+def part10_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """What makes a DICOM file of an encoded data set that is put behind it as it is.
 
     Raises: MalformedDicom for UIDs that can't be written.
     """
@@ -87,9 +82,21 @@ def write_part10(
             _short(0x0013, "SH", IMPLEMENTATION_VERSION_NAME),
         )
     )
-    head = b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0" + pack("<L", len(meta)) + meta
+    return b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0" + pack("<L", len(meta)) + meta
+
+
+def write_part10(
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    dataset: bytes | Iterable[bytes | memoryview],
+) -> bytes:
+    """A DICOM file around an encoded data set, which is taken as it is, in one piece or several.
+
+    Raises: MalformedDicom for UIDs that can't be written.
+    """
     pieces = (dataset,) if isinstance(dataset, bytes) else dataset
-    return b"".join((head, *pieces))
+    return b"".join((part10_head(sop_class_uid, sop_instance_uid, transfer_syntax_uid), *pieces))
 
 
 def _short(number: int, vr: str, text: str) -> bytes:

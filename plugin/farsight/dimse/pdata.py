@@ -3,8 +3,8 @@
 Laws:
 - The owner asks `space()` where received bytes go, puts them there and says how many with
   `received(n)`; complete messages and PDUs come out in order.
-- Nothing is decoded: a message is its context ID, its command bytes, and its data set as the
-  fragments that came. A fragment is copied once, out of the receive buffer.
+- Nothing is decoded: a message is its context ID, its command, and its data set in one piece
+  behind the head its owner wants there. A byte is copied once, from the receive buffer to there.
 - Anything the standard forbids raises ProtocolError, and the reader is of no further use.
 - Memory is bounded by max_pdu_bytes plus max_message_bytes.
 """
@@ -12,8 +12,9 @@ Laws:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 
 from farsight.dimse.association import (
     PDU_ABORT,
@@ -32,11 +33,11 @@ _PDV_HEADER = struct.Struct(">LBB")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One whole DIMSE message."""
+    """One whole DIMSE message. data_set: behind its head if it was given one; None without."""
 
     context_id: int
     command: Command
-    data_set: tuple[bytes, ...] = ()
+    data_set: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,28 @@ class Pdu:
     body: bytes
 
 
+#: What goes before the data set of a message: context ID, command -> bytes.
+HeadOf = Callable[[int, Command], bytes]
+
+
+def _no_head(_context_id: int, _command: Command) -> bytes:
+    return b""
+
+
 class PdataReader:
     """Turns received bytes into messages. One per association, one thread."""
 
-    def __init__(self, max_pdu_bytes: int = 16 << 20, max_message_bytes: int = 4 << 30) -> None:
+    def __init__(
+        self,
+        head_of: HeadOf = _no_head,
+        max_pdu_bytes: int = 16 << 20,
+        max_message_bytes: int = 4 << 30,
+    ) -> None:
+        self._head_of = head_of
         self._max_pdu_bytes = max_pdu_bytes
         self._max_message_bytes = max_message_bytes
         self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
         self._needed = 6
@@ -63,7 +79,7 @@ class PdataReader:
         self._context_id = -1
         self._command_parts: list[bytes] = []
         self._command: Command | None = None
-        self._data_parts: list[bytes] = []
+        self._data_set: BytesIO | None = None
         self._message_bytes = 0
 
     @property
@@ -77,13 +93,14 @@ class PdataReader:
             self._start = self._end = 0
         elif len(self._buffer) - self._start < self._needed or self._end == len(self._buffer):
             self._make_room()
-        return memoryview(self._buffer)[self._end :]
+        return self._view[self._end :]
 
     def _make_room(self) -> None:
         kept = self._buffer[self._start : self._end]
         size = max(_BUFFER_BYTES, self._needed)
         if size != len(self._buffer):
             self._buffer = bytearray(size)
+            self._view = memoryview(self._buffer)
         self._buffer[: len(kept)] = kept
         self._start, self._end = 0, len(kept)
 
@@ -124,11 +141,11 @@ class PdataReader:
                 raise ProtocolError(
                     f"presentation data value of {length} bytes doesn't fit its PDU"
                 )
-            message = self._add(context_id, control, bytes(self._buffer[value_start:offset]))
+            message = self._add(context_id, control, self._view[value_start:offset])
             if message is not None:
                 yield message
 
-    def _add(self, context_id: int, control: int, value: bytes) -> Message | None:
+    def _add(self, context_id: int, control: int, value: memoryview) -> Message | None:
         """Takes one fragment; the message if it is whole with it."""
         if self._context_id not in (-1, context_id):
             raise ProtocolError("fragments of two messages interleaved (PS3.8 annex E.1)")
@@ -139,18 +156,23 @@ class PdataReader:
         if control & _COMMAND:
             if self._command is not None:
                 raise ProtocolError("command fragment where data was expected")
-            self._command_parts.append(value)
+            self._command_parts.append(bytes(value))
             if not control & _LAST:
                 return None
             self._command = read_command(b"".join(self._command_parts))
             return None if self._command.has_data_set else self._finish(self._command)
         if self._command is None:
             raise ProtocolError("data fragment before its command")
-        self._data_parts.append(value)
+        if self._data_set is None:
+            self._data_set = BytesIO()
+            self._data_set.write(self._head_of(context_id, self._command))
+        self._data_set.write(value)
         return self._finish(self._command) if control & _LAST else None
 
     def _finish(self, command: Command) -> Message:
-        message = Message(self._context_id, command, tuple(self._data_parts))
+        # getvalue() hands the buffer itself over, cut to size.
+        data_set = None if self._data_set is None else self._data_set.getvalue()
+        message = Message(self._context_id, command, data_set)
         self._reset_message()
         return message
 

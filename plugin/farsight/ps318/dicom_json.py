@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, Final
@@ -199,13 +199,12 @@ def object_attributes(data_set: DataSet, bulk_data_root: str = "") -> Attributes
     return attributes
 
 
-def identifier_attributes(data: bytes | Sequence[bytes], transfer_syntax_uid: str) -> Attributes:
+def identifier_attributes(data: bytes, transfer_syntax_uid: str) -> Attributes:
     """A bare data set, say the identifier of a C-FIND response, as Python values.
 
-    `data` in one piece or several. Raises: MalformedDicom.
+    Raises: MalformedDicom.
     """
-    joined = data if isinstance(data, bytes) else b"".join(data)
-    return object_attributes(parse_dataset(joined, transfer_syntax_uid))
+    return object_attributes(parse_dataset(data, transfer_syntax_uid))
 
 
 def attributes_json(rows: Iterable[Mapping[str, Any]]) -> bytes:

@@ -38,7 +38,7 @@ class RelatedBody:
     def content_type(self) -> str:
         return f'multipart/related; type="{self.root_type}"; boundary={self.boundary}'
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
         return encode_related(self.parts, self.boundary)
 
 
@@ -47,22 +47,16 @@ def new_boundary() -> str:
     return f"farsight-{uuid.uuid4().hex}"
 
 
-def encode_related(parts: Iterable[Part], boundary: str) -> Iterator[bytes]:
-    """The wire form, in chunks: per part its delimiter with headers, then its body untouched."""
+def encode_related(parts: Iterable[Part], boundary: str) -> Iterator[bytes | memoryview]:
+    """The wire form, in chunks: delimiters with headers, and each part's body untouched.
+
+    Bodies aren't copied: a frame may be half a megabyte of a larger object.
+    """
     delimiter = b"--" + boundary.encode("ascii")
+    before = b""
     for part in parts:
         head = "".join(f"{name}: {value}\r\n" for name, value in part.headers)
-        yield delimiter + CRLF + head.encode("utf-8") + CRLF
-        yield bytes(part.body)
-        yield CRLF
-    yield delimiter + b"--" + CRLF
-
-
-def encoded_length(parts: Iterable[Part], boundary: str) -> int:
-    """Content-Length of what encode_related will yield, without joining it."""
-    per_part = len(boundary) + 2 + 2 + 2 + 2  # "--", CRLF after it, blank line, CRLF at the end
-    total = len(boundary) + 6
-    for part in parts:
-        head = sum(len(f"{name}: {value}\r\n".encode()) for name, value in part.headers)
-        total += per_part + head + len(part.body)
-    return total
+        yield before + delimiter + CRLF + head.encode("utf-8") + CRLF
+        yield part.body
+        before = CRLF
+    yield before + delimiter + b"--" + CRLF

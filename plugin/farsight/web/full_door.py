@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from farsight.errors import BadRequest, FarsightError, PayloadTooLarge, SettingsError
-from farsight.ps318.multipart_related import RelatedBody, encoded_length
+from farsight.ps318.multipart_related import RelatedBody
 from farsight.web.base_url import BaseUrl
 from farsight.web.bounded_protocol import protocol_class
 from farsight.web.credentials import Credentials
@@ -32,6 +32,7 @@ _GRACE_S = 2
 _BACKLOG = 2048
 
 Scope = dict[str, Any]
+Chunk = bytes | memoryview
 T = TypeVar("T")
 _END = object()
 
@@ -172,11 +173,13 @@ class FullDoor:
         headers, chunks = _wire_form(response)
         start = {"type": "http.response.start", "status": response.status, "headers": headers}
         try:
-            if isinstance(chunks, bytes):
+            if not with_body:
                 await send(start)
-                await send({"type": "http.response.body", "body": chunks})
-            elif not with_body:
+                await send({"type": "http.response.body", "body": b""})
+            elif isinstance(chunks, list):
                 await send(start)
+                for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})
             else:
                 await self._stream(start, chunks, receive, send)
@@ -185,7 +188,7 @@ class FullDoor:
             if close is not None:
                 await self._on_worker(close)
 
-    async def _stream(self, start: Any, chunks: Iterator[bytes], receive: Any, send: Any) -> None:
+    async def _stream(self, start: Any, chunks: Iterator[Chunk], receive: Any, send: Any) -> None:
         """Chunk by chunk; a client that goes away ends it."""
         first = await self._on_worker(lambda: next(chunks, _END))
         await send(start)
@@ -221,20 +224,20 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 def _wire_form(
     response: Response,
-) -> tuple[list[tuple[bytes, bytes]], bytes | Iterator[bytes]]:
-    """Headers with Content-Length where it is known, and the body."""
+) -> tuple[list[tuple[bytes, bytes]], list[Chunk] | Iterator[Chunk]]:
+    """Headers with Content-Length where it is known, and the body: a list if it is all there."""
     headers = list(response.headers)
     body = response.body
     length: int | None
-    chunks: bytes | Iterator[bytes]
+    chunks: list[Chunk] | Iterator[Chunk]
     if isinstance(body, bytes):
-        length, chunks = len(body), body
+        length, chunks = len(body), [body]
     elif isinstance(body, RelatedBody):
         headers = [pair for pair in headers if pair[0].lower() != "content-type"]
         headers.append(("Content-Type", body.content_type))
         if isinstance(body.parts, tuple | list):
-            length = encoded_length(body.parts, body.boundary)
-            chunks = b"".join(body.chunks())
+            chunks = list(body.chunks())
+            length = sum(map(len, chunks))
         else:
             length, chunks = None, body.chunks()
     else:

@@ -154,7 +154,7 @@ def _stream(output: Any, body: RelatedBody | StreamedBody) -> None:
             output.SetHttpHeader("Content-Length", str(body.content_length))
     output.StartStreamAnswer(content_type)
     for chunk in _on_workers(chunks):
-        output.SendStreamChunk(chunk)
+        output.SendStreamChunk(bytes(chunk))
 
 
 def _send_items(output: Any, body: RelatedBody) -> None:
