@@ -34,6 +34,7 @@ MAY_IMPORT_ORTHANC = {
     "farsight_plugin.py",
     "farsight/adapters/orthanc_archive.py",
     "farsight/adapters/orthanc_log.py",
+    "farsight/adapters/orthanc_manners.py",
     "farsight/web/orthanc_door.py",
 }
 #: Parts that turn bytes into values and back: nothing of theirs waits for the outside.

@@ -103,6 +103,7 @@ class PacsError(FarsightError):
         suffix = "" if dimse_status is None else f" (DIMSE status 0x{dimse_status:04X})"
         super().__init__(f"PACS {pacs!r}: {message}{suffix}")
         self.pacs = pacs
+        self.what = message
         self.dimse_status = dimse_status
 
 

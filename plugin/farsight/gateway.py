@@ -12,6 +12,7 @@ from farsight.adapters.dimse_connection import Timeouts
 from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
 from farsight.adapters.orthanc_archive import OrthancArchive
 from farsight.adapters.orthanc_log import OrthancLog, log_to_orthanc
+from farsight.adapters.orthanc_manners import OrthancManners
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.retrieve import RetrieveLimits, RetrieveService
@@ -47,7 +48,8 @@ class Gateway:
         credentials = read_credentials(configuration)
         self._settings = settings
         self._log: OrthancLog = log_to_orthanc()
-        self._sources = [DimsePacs(_address(settings, pacs)) for pacs in settings.pacs]
+        self._manners = OrthancManners()
+        self._sources = [self._source(_address(settings, pacs)) for pacs in settings.pacs]
         self.archive = OrthancArchive()
         self._tier = MemoryTier(settings.memory_bytes)
         self._persister = Persister(self.archive, self._tier)
@@ -80,6 +82,9 @@ class Gateway:
         ohif.check()
         return {**roots, settings.ohif_root: ohif}
 
+    def _source(self, address: PacsAddress) -> DimsePacs:
+        return DimsePacs(address, lambda manners: self._manners.keep(str(address), manners))
+
     def full_door_url(self) -> str:
         """Where the full door listens; "" where it doesn't."""
         if not self._settings.http.enabled:
@@ -89,6 +94,10 @@ class Gateway:
     def started(self) -> None:
         """Orthanc answers now: what needs it can be found out."""
         orthanc_door.probe_query_decoding()
+        for source in self._sources:
+            if (known := self._manners.recall(str(source.address))) is not None:
+                source.adopt(known)
+                LOG.warning("PACS %r: %s (learned before)", source.name, known)
         pacs = ", ".join(source.name for source in self._sources) or "none"
         LOG.warning("DICOMweb at %s on Orthanc's port, PACS: %s", self._settings.root, pacs)
         if self._settings.http.enabled:

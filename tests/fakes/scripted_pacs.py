@@ -36,7 +36,7 @@ class Script:
 
     omits: SOPInstanceUID -> how often a C-GET leaves it out and reports success all the same.
     sends_along: objects sent with every C-GET, asked for or not.
-    resets_after: the connection is reset after so many instances of one C-GET.
+    resets_after: so many instances are sent in all; then every C-GET's connection is reset.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
     """
 
@@ -176,10 +176,12 @@ class ScriptedPacs:
                 chosen.append(found)
         chosen += self.script.sends_along
         yield len(chosen)
-        for number, found in enumerate(chosen):
-            if number == self.script.resets_after:
-                _reset(event)
-                return
+        for found in chosen:
+            if self.script.resets_after is not None:
+                if self.script.resets_after <= 0:
+                    _reset(event)
+                    return
+                self.script.resets_after -= 1
             yield PENDING, _as_read(found)
 
     def _matching(self, identifier: Dataset) -> list[Dataset]:

@@ -257,8 +257,11 @@ def test_c_get_refused_then_c_move_is_remembered(start_site: StartSite, tmp_path
         assert answer.status_code == 200, answer.text
         assert "Warning" not in answer.headers
         assert len(answer.json()) == slices
-    assert site.gateway.log().count("using C-MOVE from now on") == 1
+    assert site.gateway.log().count("from now on: retrieves by C-MOVE") == 1
     wait_until(lambda: _stored(site.gateway) == 7, what="storing")
+    site.gateway.stop()
+    site.gateway.start()
+    assert "retrieves by C-MOVE (learned before)" in site.gateway.log()
 
 
 @requires_dcmtk

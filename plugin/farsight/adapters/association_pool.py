@@ -2,6 +2,7 @@
 
 Laws:
 - Open associations, idle ones included, never exceed the limit: the PACS counts them all.
+- A PACS that accepts fewer than we were allowed teaches its own limit; whoever was refused waits.
 - Every permit comes back, whatever raises: only `lease` hands them out, as a context manager.
 - Urgent work (queries, the instance a viewer waits for) goes first, and bulk retrieves leave
   one association free for it where the limit is three or more.
@@ -9,17 +10,24 @@ Laws:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from farsight.adapters.dimse_connection import Connection
+from farsight.adapters.dimse_connection import Connection, TooManyAssociations
 from farsight.dimse.association import AssociationRequest
 from farsight.errors import PacsUnavailable
 
+LOG = logging.getLogger("farsight.dimse")
+
 Connect = Callable[[AssociationRequest], Connection]
+
+
+class LeftAtRest(Exception):
+    """Goes through a lease without harm to the association: nothing is under way on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +49,23 @@ class _Idle:
 class AssociationPool:
     """Hands out connections to one PACS within its limits. Thread-safe."""
 
-    def __init__(self, name: str, limits: PoolLimits, connect: Connect) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: PoolLimits,
+        connect: Connect,
+        learned: Callable[[int], None] = lambda _limit: None,
+    ) -> None:
+        """`learned` is told of a limit that the PACS turned out to have."""
         self._name = name
         self._limits = limits
+        self._most = limits.max_associations
         self._connect = connect
+        self._learned = learned
         self._changed = threading.Condition()
         self._idle: list[_Idle] = []
         self._open = 0
+        self._opening = 0
         self._urgent_waiting = 0
         self._closed = False
         self._reaper: threading.Thread | None = None
@@ -64,21 +82,54 @@ class AssociationPool:
 
         Raises: PacsUnavailable when no permit is free within wait_s, or as Connection does.
         """
-        connection = self._take(request, urgent=urgent)
-        try:
+        deadline = time.monotonic() + self._limits.wait_s
+        connection: Connection | None = None
+        while connection is None:
+            connection = self._take(request, deadline, urgent=urgent)
             if connection is None:
-                connection = self._connect(request)
+                connection = self._open_one(request)
+        try:
             yield connection
+        except LeftAtRest:
+            raise
         except BaseException:
-            if connection is not None:
-                connection.abort()
+            connection.abort()
             raise
         finally:
             self._give_back(request, connection)
 
-    def _take(self, request: AssociationRequest, *, urgent: bool) -> Connection | None:
+    def lower(self, limit: int) -> None:
+        """The PACS takes no more than that; never raised again here."""
+        with self._changed:
+            self._most = max(1, min(self._most, limit))
+
+    def _open_one(self, request: AssociationRequest) -> Connection | None:
+        """A new connection for a permit already taken; None if the PACS has enough of ours."""
+        with self._changed:
+            self._opening += 1
+        try:
+            return self._connect(request)
+        except TooManyAssociations as error:
+            self._permit_is_free()
+            with self._changed:
+                standing = self._open - (self._opening - 1)
+            if standing < 1:
+                raise
+            LOG.warning("%s; at most %d at once from now on", error, standing)
+            self.lower(standing)
+            self._learned(standing)
+            return None
+        except BaseException:
+            self._permit_is_free()
+            raise
+        finally:
+            with self._changed:
+                self._opening -= 1
+
+    def _take(
+        self, request: AssociationRequest, deadline: float, *, urgent: bool
+    ) -> Connection | None:
         """Waits for a permit; a kept connection, or None when a new one has to be opened."""
-        deadline = time.monotonic() + self._limits.wait_s
         stale: list[Connection] = []
         try:
             with self._changed:
@@ -89,7 +140,7 @@ class AssociationPool:
                         if remaining <= 0 or self._closed:
                             raise PacsUnavailable(
                                 self._name,
-                                f"all {self._limits.max_associations} associations are in use",
+                                f"all {self._most} associations are in use",
                             )
                         self._changed.wait(remaining)
                     return self._claim(request, stale)
@@ -101,7 +152,7 @@ class AssociationPool:
 
     def _may_go(self, *, urgent: bool) -> bool:
         busy = self._open - len(self._idle)
-        limit = self._limits.max_associations
+        limit = self._most
         if urgent:
             return busy < limit
         return busy < (limit - 1 if limit >= 3 else limit) and not (
@@ -117,23 +168,22 @@ class AssociationPool:
                     return connection
                 connection.close()
                 self._open -= 1
-        while self._open >= self._limits.max_associations:
+        while self._open >= self._most and self._idle:
             stale.append(self._idle.pop(0).connection)
             self._open -= 1
         self._open += 1
         return None
 
-    def _give_back(self, request: AssociationRequest, connection: Connection | None) -> None:
-        keep = connection is not None and connection.usable
+    def _give_back(self, request: AssociationRequest, connection: Connection) -> None:
+        keep = connection.usable
         with self._changed:
             keep = keep and not self._closed and self._limits.idle_s > 0
-            if keep and connection is not None:
+            if keep:
                 self._idle.append(_Idle(request, connection, time.monotonic()))
                 self._start_reaper()
                 self._changed.notify_all()
                 return
-        if connection is not None:
-            connection.release()
+        connection.release()
         self._permit_is_free()
 
     def _permit_is_free(self) -> None:

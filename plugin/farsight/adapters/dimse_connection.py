@@ -10,6 +10,7 @@ import contextlib
 import logging
 import select
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ class Timeouts:
     dimse_s: float = 30.0
 
 
+class TooManyAssociations(PacsUnavailable):
+    """The PACS refused this association for having too many already (PS3.8 table 9-21)."""
+
+
 class Connection:
     """An established association. Not for two threads at once.
 
@@ -58,9 +63,16 @@ class Connection:
     """
 
     def __init__(
-        self, name: str, address: tuple[str, int], request: AssociationRequest, timeouts: Timeouts
+        self,
+        name: str,
+        address: tuple[str, int],
+        request: AssociationRequest,
+        timeouts: Timeouts,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """Raises: PacsUnavailable, PacsTimeout, PacsFailure."""
         self._name = name
+        self._tls = tls
         self._timeouts = timeouts
         self._reader = PdataReader(self._head_of)
         self._ready: list[Message | Pdu] = []
@@ -86,7 +98,19 @@ class Connection:
             ) from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return connected
+        return connected if self._tls is None else self._secured(connected, self._tls)
+
+    def _secured(self, connected: socket.socket, tls: ssl.SSLContext) -> socket.socket:
+        try:
+            connected.settimeout(self._timeouts.acse_s)
+            return tls.wrap_socket(connected)
+        except TimeoutError as error:
+            connected.close()
+            raise PacsTimeout(self._name, "the TLS handshake was not over in time") from error
+        except OSError as error:
+            connected.close()
+            why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+            raise PacsUnavailable(self._name, f"the TLS handshake failed ({why})") from error
 
     def _negotiate(self, request: AssociationRequest) -> Accepted:
         self._send(encode_request(request))
@@ -98,7 +122,8 @@ class Connection:
         except ProtocolError as error:
             raise PacsFailure(self._name, str(error)) from error
         if isinstance(reply, Rejected):
-            raise PacsUnavailable(self._name, str(reply))
+            kind = TooManyAssociations if reply.too_many else PacsUnavailable
+            raise kind(self._name, str(reply))
         return reply
 
     def _head_of(self, context_id: int, command: Command) -> bytes:

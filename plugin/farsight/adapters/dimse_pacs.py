@@ -1,26 +1,30 @@
-"""A PACS over DIMSE: C-FIND, C-GET, C-MOVE and C-ECHO in the Study root (PS3.4 C, PS3.7 9.1)."""
+"""A PACS over DIMSE: which service, model, level and engine to use, and what it taught us."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 
 from farsight.adapters.association_pool import AssociationPool, PoolLimits
+from farsight.adapters.circuit_breaker import BreakerLimits, CircuitBreaker
 from farsight.adapters.dimse_connection import Connection, Timeouts
+from farsight.adapters.dimse_exchange import Exchange, StaleConnection
+from farsight.adapters.dimse_find import Finder, PatientIds
+from farsight.adapters.dimse_retrieve import Retriever, Wanted
 from farsight.dimse import commands, contexts, status
-from farsight.dimse.association import AcceptedContext, AssociationRequest, ProposedContext
-from farsight.dimse.identifier_encoding import encode_identifier
-from farsight.dimse.pdata import Message
-from farsight.dimse.retrieve_identifier import retrieve_keys
-from farsight.errors import PacsError, PacsFailure, PacsRefusedService, PacsUnavailable
+from farsight.dimse.association import AssociationRequest, ProposedContext, UserIdentity
+from farsight.dimse.manners import C_MOVE, Manners, Way, ways_to_retrieve
+from farsight.errors import PacsFailure, PacsRefusedService
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
 from farsight.ports.pacs import Sink
-from farsight.ps318.dicom_json import identifier_attributes
 
 LOG = logging.getLogger("farsight.dimse")
-_MOST_DRAINED = 1000
+#: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
+_SPLIT_AT_ATTEMPT, _MOST_SPLIT = 2, 100
+_UNANSWERED_STORES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,39 @@ class PacsAddress:
     uncompressed_only: bool = False
     limits: PoolLimits = field(default_factory=PoolLimits)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    tls: ssl.SSLContext | None = None
+    user_identity: UserIdentity | None = None
+
+    def __str__(self) -> str:
+        return f"{self.ae_title}@{self.host}:{self.port}"
 
 
 class DimsePacs:
     """The Pacs port over real associations."""
 
-    def __init__(self, address: PacsAddress) -> None:
+    def __init__(
+        self, address: PacsAddress, learned: Callable[[Manners], None] = lambda _manners: None
+    ) -> None:
+        """`learned` is told when the PACS taught us something."""
         self._address = address
-        self._pool = AssociationPool(address.name, address.limits, self._connect)
-        self._engine = "c-get" if address.retrieve == "auto" else address.retrieve
+        self._manners = Manners()
+        self._tell = learned
+        self._breaker = CircuitBreaker(address.name, address.breaker)
+        self._pool = AssociationPool(address.name, address.limits, self._connect, self._has_limit)
+        self._patient_ids = PatientIds()
+        self._finder = Finder(
+            address.name,
+            lambda: self._exchange("C-FIND", contexts.FIND_MODELS, urgent=True),
+            self._patient_ids,
+        )
+        self._retriever = Retriever(
+            address.name, self._exchange, self._find_patient_id, address.calling_ae_title
+        )
+
+    @property
+    def address(self) -> PacsAddress:
+        return self._address
 
     @property
     def name(self) -> str:
@@ -59,132 +87,92 @@ class DimsePacs:
         return self._pool.open_associations
 
     @property
+    def manners(self) -> Manners:
+        """What was learned of this PACS so far."""
+        return self._manners
+
+    @property
     def engine(self) -> str:
         """How instances are fetched now: "c-get", or "c-move" where that was set or learned."""
-        return self._engine
+        fixed = self._address.retrieve
+        return self._manners.engine if fixed == "auto" else fixed
+
+    def adopt(self, manners: Manners) -> None:
+        """What was learned before this start."""
+        self._manners = manners
+        if manners.max_associations:
+            self._pool.lower(manners.max_associations)
 
     def close(self) -> None:
         self._pool.close()
 
+    # ---- associations
+
     def _connect(self, request: AssociationRequest) -> Connection:
         address = self._address
-        return Connection(address.name, (address.host, address.port), request, address.timeouts)
+        with self._breaker.guard():
+            return Connection(
+                address.name,
+                (address.host, address.port),
+                request,
+                address.timeouts,
+                address.tls,
+            )
 
-    def _request(
-        self, proposed: tuple[ProposedContext, ...], roles: tuple[str, ...] = ()
-    ) -> AssociationRequest:
+    @contextmanager
+    def _exchange(
+        self,
+        operation: str,
+        sop_class_uids: Sequence[str],
+        proposed: tuple[ProposedContext, ...] = (),
+        *,
+        urgent: bool,
+    ) -> Iterator[Exchange]:
+        """`proposed`: contexts for what is sent to us, besides those of the service itself."""
         address = self._address
-        return AssociationRequest(address.calling_ae_title, address.ae_title, proposed, roles)
+        request = AssociationRequest(
+            address.calling_ae_title,
+            address.ae_title,
+            (*contexts.service_contexts(*sop_class_uids), *proposed),
+            scp_role_for=tuple(dict.fromkeys(c.abstract_syntax for c in proposed)),
+            performed_operations=_UNANSWERED_STORES if proposed else 1,
+            user_identity=address.user_identity,
+        )
+        with self._pool.lease(request, urgent=urgent) as connection:
+            yield Exchange(address.name, connection, sop_class_uids, operation)
 
-    def _accepted(self, connection: Connection, sop_class_uid: str, what: str) -> AcceptedContext:
-        context = connection.accepted.context_for(sop_class_uid)
-        if context is None:
-            raise PacsRefusedService(self.name, f"{what} is not offered by this PACS")
-        return context
+    def _has_limit(self, most: int) -> None:
+        self._learn(replace(self._manners, max_associations=most))
 
-    # ---- C-ECHO
+    def _learn(self, manners: Manners) -> None:
+        if manners != self._manners:
+            self._manners = manners
+            LOG.warning("PACS %r from now on: %s", self.name, manners)
+            self._tell(manners)
+
+    # ---- C-ECHO, C-FIND
 
     def echo(self) -> None:
         """See ports.Pacs."""
-        request = self._request(contexts.service_contexts(contexts.VERIFICATION))
-        with self._pool.lease(request, urgent=True) as connection:
-            context = self._accepted(connection, contexts.VERIFICATION, "C-ECHO")
-            message_id = connection.next_message_id()
-            connection.send(
-                context.context_id,
-                commands.request(
-                    commands.C_ECHO_RQ, message_id, contexts.VERIFICATION, data_set=False
-                ),
-            )
-            code = connection.receive().command.status
+        with self._exchange("C-ECHO", (contexts.VERIFICATION,), urgent=True) as exchange:
+            code = exchange.ask(commands.C_ECHO_RQ, None).command.status
             if code != status.SUCCESS:
                 raise PacsFailure(self.name, f"C-ECHO: {status.describe(code)}", code)
-
-    # ---- C-FIND
 
     def find(
         self, level: Level, identifier: Sequence[IdentifierKey], *, max_rows: int | None = None
     ) -> Iterator[Attributes]:
         """See ports.Pacs."""
-        request = self._request(contexts.service_contexts(contexts.STUDY_ROOT_FIND))
         try:
-            rows = self._find_on_lease(request, level, identifier, max_rows)
+            rows = self._finder.rows(level, identifier, max_rows)
             first = next(rows, None)
-        except _StaleConnection:
-            rows = self._find_on_lease(request, level, identifier, max_rows)
+        except StaleConnection:
+            rows = self._finder.rows(level, identifier, max_rows)
             first = next(rows, None)
         with closing(rows):
             if first is not None:
                 yield first
                 yield from rows
-
-    def _find_on_lease(
-        self,
-        request: AssociationRequest,
-        level: Level,
-        identifier: Sequence[IdentifierKey],
-        max_rows: int | None,
-    ) -> Generator[Attributes]:
-        with self._pool.lease(request, urgent=True) as connection:
-            context = self._accepted(connection, contexts.STUDY_ROOT_FIND, "C-FIND")
-            data_set = encode_identifier(level, identifier, context.transfer_syntax, "ISO_IR 192")
-            message_id = connection.next_message_id()
-            try:
-                self._ask(connection, context, commands.C_FIND_RQ, message_id, data_set)
-                message = connection.receive()
-            except PacsUnavailable as error:
-                if message_id > 1:  # a kept association that died unseen: worth a fresh one
-                    raise _StaleConnection(self.name, "kept association lost") from error
-                raise
-            sent = 0
-            while message.command.status in status.PENDING:
-                finished = False
-                try:
-                    yield identifier_attributes(message.data_set or b"", context.transfer_syntax)
-                    sent += 1
-                    finished = sent == max_rows
-                except GeneratorExit:
-                    self._cancel(connection, context, message_id)
-                    raise
-                if finished:
-                    self._cancel(connection, context, message_id)
-                    return
-                message = connection.receive()
-            self._check_find_end(message)
-
-    def _check_find_end(self, message: Message) -> None:
-        code = message.command.status
-        if code in (status.SUCCESS, status.CANCELLED):
-            return
-        why = f"C-FIND: {status.describe(code)}"
-        if code in status.REFUSED_SERVICE:
-            raise PacsRefusedService(self.name, why, code)
-        raise PacsFailure(self.name, why, code)
-
-    def _ask(
-        self,
-        connection: Connection,
-        context: AcceptedContext,
-        field_: int,
-        message_id: int,
-        data_set: bytes,
-        **extra: str,
-    ) -> None:
-        command = commands.request(
-            field_, message_id, context.abstract_syntax, data_set=True, **extra
-        )
-        connection.send(context.context_id, command, data_set)
-
-    def _cancel(self, connection: Connection, context: AcceptedContext, message_id: int) -> None:
-        """C-CANCEL, then the rest is read away so that the association can be used again."""
-        connection.send(context.context_id, commands.cancel(message_id))
-        for _ in range(_MOST_DRAINED):
-            message = connection.receive()
-            if message.command.field == commands.C_STORE_RQ:
-                continue  # unanswered: the PACS was told to stop
-            if message.command.status not in status.PENDING:
-                return
-        connection.abort()
 
     # ---- C-GET, C-MOVE
 
@@ -200,99 +188,66 @@ class DimsePacs:
         attempt: int = 0,
     ) -> SubOperations:
         """See ports.Pacs."""
-        level, keys = retrieve_keys(study_instance_uid, series_instance_uid, sop_instance_uids)
-        if self._engine == "c-move":
-            return self._move(level, keys, urgent=urgent)
+        split = attempt >= _SPLIT_AT_ATTEMPT and len(sop_instance_uids) <= _MOST_SPLIT
+        delivered = 0
+
+        def counting(received: ReceivedInstance) -> None:
+            nonlocal delivered
+            delivered += 1
+            sink(received)
+
+        proposed = contexts.get_contexts(
+            tuple(sorted(set(sop_class_uids))),
+            uncompressed_only=self._address.uncompressed_only,
+            attempt=attempt,
+        )
+        refusal: PacsFailure | None = None
+        for way in ways_to_retrieve(
+            series_instance_uid is not None, sop_instance_uids, self._manners, split=split
+        ):
+            wanted = Wanted(study_instance_uid, series_instance_uid, way, proposed, urgent)
+            try:
+                outcome = self._by_engine(wanted, counting)
+            except PacsFailure as error:
+                if delivered or not status.refuses_identifier(error.dimse_status):
+                    raise
+                LOG.info("%s; asking in another way", error)
+                refusal = refusal or error
+                continue
+            if refusal is not None and refusal.dimse_status == status.IDENTIFIER_MISMATCH:
+                self._learn(_after_refusal(self._manners, way))
+            return outcome
+        assert refusal is not None
+        raise refusal
+
+    def _by_engine(self, wanted: Wanted, sink: Sink) -> SubOperations:
+        by_move = replace(wanted, proposed=None)
+        if self.engine == C_MOVE:
+            return self._retriever.retrieve(by_move, sink)
         try:
-            proposed = contexts.get_contexts(
-                tuple(sorted(set(sop_class_uids))),
-                uncompressed_only=self._address.uncompressed_only,
-                attempt=attempt,
-            )
-            outcome = self._get(level, keys, proposed, sink, urgent=urgent)
+            return self._retriever.retrieve(wanted, sink)
         except PacsRefusedService as error:
             if self._address.retrieve != "auto":
                 raise
-            LOG.warning("%s; using C-MOVE from now on", error)
-            outcome = self._move(level, keys, urgent=urgent)
-            self._engine = "c-move"
+            LOG.warning("%s; trying C-MOVE", error)
+        outcome = self._retriever.retrieve(by_move, sink)
+        self._learn(replace(self._manners, engine=C_MOVE))
         return outcome
 
-    def _get(
-        self,
-        level: Level,
-        keys: Sequence[IdentifierKey],
-        proposed: tuple[ProposedContext, ...],
-        sink: Sink,
-        *,
-        urgent: bool,
-    ) -> SubOperations:
-        roles = tuple(dict.fromkeys(c.abstract_syntax for c in proposed[1:]))
-        with self._pool.lease(self._request(proposed, roles), urgent=urgent) as connection:
-            context = self._accepted(connection, contexts.STUDY_ROOT_GET, "C-GET")
-            data_set = encode_identifier(level, keys, context.transfer_syntax, None)
-            message_id = connection.next_message_id()
-            self._ask(connection, context, commands.C_GET_RQ, message_id, data_set)
-            while True:
-                message = connection.receive()
-                if message.command.field == commands.C_STORE_RQ:
-                    self._take_instance(connection, message, sink)
-                elif message.command.field != commands.C_GET_RSP:
-                    raise PacsFailure(self.name, f"command 0x{message.command.field:04X} in C-GET")
-                elif message.command.status not in status.PENDING:
-                    return self._outcome("C-GET", message)
-
-    def _take_instance(self, connection: Connection, message: Message, sink: Sink) -> None:
-        """Answers the C-STORE first, so that the PACS sends on while we look at what came."""
-        command = message.command
-        stored_as = connection.accepted.contexts.get(message.context_id)
-        if stored_as is None or message.data_set is None:
-            raise PacsFailure(self.name, "C-STORE without data set or on an unknown context")
-        sop_class_uid = command.text(commands.AFFECTED_SOP_CLASS_UID)
-        sop_instance_uid = command.text(commands.AFFECTED_SOP_INSTANCE_UID)
-        connection.send(
-            message.context_id,
-            commands.c_store_response(
-                command.number(commands.MESSAGE_ID), sop_class_uid, sop_instance_uid
-            ),
-        )
-        syntax = stored_as.transfer_syntax
-        sink(ReceivedInstance(sop_class_uid, sop_instance_uid, syntax, message.data_set))
-
-    def _move(self, level: Level, keys: Sequence[IdentifierKey], *, urgent: bool) -> SubOperations:
-        request = self._request(contexts.service_contexts(contexts.STUDY_ROOT_MOVE))
-        with self._pool.lease(request, urgent=urgent) as connection:
-            context = self._accepted(connection, contexts.STUDY_ROOT_MOVE, "C-MOVE")
-            data_set = encode_identifier(level, keys, context.transfer_syntax, None)
-            self._ask(
-                connection,
-                context,
-                commands.C_MOVE_RQ,
-                connection.next_message_id(),
-                data_set,
-                move_destination=self._address.calling_ae_title,
+    def _find_patient_id(self, study_instance_uid: str) -> str | None:
+        """The finder remembers the PatientID of every study it sees."""
+        if (known := self._patient_ids.of(study_instance_uid)) is None:
+            keys = (
+                IdentifierKey("0020000D", "UI", study_instance_uid),
+                IdentifierKey("00100020", "LO"),
             )
-            while True:
-                message = connection.receive()
-                if message.command.field != commands.C_MOVE_RSP:
-                    raise PacsFailure(self.name, f"command 0x{message.command.field:04X} in C-MOVE")
-                if message.command.status not in status.PENDING:
-                    return self._outcome("C-MOVE", message)
-
-    def _outcome(self, operation: str, message: Message) -> SubOperations:
-        command = message.command
-        code = command.status
-        if code in status.REFUSED_SERVICE:
-            raise PacsRefusedService(self.name, f"{operation}: {status.describe(code)}", code)
-        if code not in (status.SUCCESS, status.CANCELLED, status.SUB_OPERATIONS_WARNING):
-            raise PacsFailure(self.name, f"{operation}: {status.describe(code)}", code)
-        return SubOperations(
-            completed=command.number(commands.COMPLETED),
-            failed=command.number(commands.FAILED),
-            warning=command.number(commands.WARNING),
-            dimse_status=code,
-        )
+            for _ in self.find(Level.STUDY, keys):
+                pass
+        return known or self._patient_ids.of(study_instance_uid)
 
 
-class _StaleConnection(PacsError):
-    """A kept association turned out to be dead before it gave any answer."""
+def _after_refusal(manners: Manners, way: Way) -> Manners:
+    """What a way teaches that was taken after a finer one was refused."""
+    if way.level is not Level.IMAGE:
+        return replace(manners, finest_level=way.level)
+    return replace(manners, uid_lists=False)

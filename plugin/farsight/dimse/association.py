@@ -15,10 +15,12 @@ from typing import Any
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
+    AsynchronousOperationsWindowNegotiation,
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
     SCP_SCU_RoleSelectionNegotiation,
+    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import build_context
 
@@ -51,13 +53,27 @@ class ProposedContext:
 
 
 @dataclass(frozen=True, slots=True)
+class UserIdentity:
+    """Who we say we are (PS3.7 D.3.3.7): a name, with a passcode or without."""
+
+    username: str
+    passcode: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationRequest:
-    """Everything an A-ASSOCIATE-RQ says. `scp_role_for`: SOP classes we want C-STOREs of."""
+    """Everything an A-ASSOCIATE-RQ says.
+
+    scp_role_for: SOP classes we want C-STOREs of. performed_operations: how many of them the
+    peer may send before the first is answered (PS3.7 D.3.3.3); 1 says nothing of it.
+    """
 
     calling_ae_title: str
     called_ae_title: str
     contexts: tuple[ProposedContext, ...]
     scp_role_for: tuple[str, ...] = ()
+    performed_operations: int = 1
+    user_identity: UserIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,11 @@ class Rejected:
     @property
     def transient(self) -> bool:
         return self.result == 2
+
+    @property
+    def too_many(self) -> bool:
+        """Whether another association may be had once one of ours is over."""
+        return self.source == 3 or (self.transient and (self.source, self.reason) == (1, 1))
 
     def __str__(self) -> str:
         text = _REJECTIONS.get((self.source, self.reason), f"source {self.source}")
@@ -155,7 +176,23 @@ def _user_information(request: AssociationRequest) -> list[Any]:
         role.scu_role = False
         role.scp_role = True
         items.append(role)
+    if request.performed_operations != 1:
+        window = AsynchronousOperationsWindowNegotiation()
+        window.maximum_number_operations_invoked = 1
+        window.maximum_number_operations_performed = request.performed_operations
+        items.append(window)
+    if request.user_identity is not None:
+        items.append(_identity(request.user_identity))
     return items
+
+
+def _identity(user: UserIdentity) -> UserIdentityNegotiation:
+    identity = UserIdentityNegotiation()
+    identity.user_identity_type = 2 if user.passcode else 1
+    identity.positive_response_requested = False
+    identity.primary_field = user.username.encode("utf-8")
+    identity.secondary_field = user.passcode.encode("utf-8") if user.passcode else b""
+    return identity
 
 
 def read_reply(request: AssociationRequest, pdu_type: int, body: bytes) -> Accepted | Rejected:

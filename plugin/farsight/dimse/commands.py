@@ -101,15 +101,17 @@ def write_command(values: dict[int, int | str]) -> bytes:
     return struct.pack("<HHLL", 0, 0, 4, len(body)) + bytes(body)
 
 
-def c_store_response(context_message_id: int, sop_class: str, sop_instance: str) -> bytes:
-    """Success for one C-STORE sub-operation (PS3.7 9.3.1.2)."""
+def c_store_response(
+    context_message_id: int, sop_class: str, sop_instance: str, status: int = 0x0000
+) -> bytes:
+    """The answer to one C-STORE sub-operation (PS3.7 9.3.1.2)."""
     return write_command(
         {
             AFFECTED_SOP_CLASS_UID: sop_class,
             COMMAND_FIELD: C_STORE_RSP,
             MESSAGE_ID_BEING_RESPONDED_TO: context_message_id,
             DATA_SET_TYPE: NO_DATA_SET,
-            STATUS: 0x0000,
+            STATUS: status,
             AFFECTED_SOP_INSTANCE_UID: sop_instance,
         }
     )

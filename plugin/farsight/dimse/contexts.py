@@ -17,6 +17,13 @@ VERIFICATION = "1.2.840.10008.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+PATIENT_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.1.2"
+PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
+#: The models to propose for a service, the one we prefer first (PS3.4 C.3).
+FIND_MODELS = (STUDY_ROOT_FIND, PATIENT_ROOT_FIND)
+MOVE_MODELS = (STUDY_ROOT_MOVE, PATIENT_ROOT_MOVE)
+GET_MODELS = (STUDY_ROOT_GET, PATIENT_ROOT_GET)
 
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -55,25 +62,25 @@ STORED_SYNTAXES = (
 )
 _COMMON_COMPRESSED = STORED_SYNTAXES[2:10]
 #: How many SOP classes fit beside the C-GET context when each has one context per syntax.
-CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - 1) // len(STORED_SYNTAXES)
+CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - len(GET_MODELS)) // len(STORED_SYNTAXES)
 
 
-def service_contexts(sop_class_uid: str) -> tuple[ProposedContext, ...]:
+def service_contexts(*sop_class_uids: str) -> tuple[ProposedContext, ...]:
     """For C-FIND, C-MOVE and C-ECHO: the service, in either uncompressed encoding."""
-    return (ProposedContext(sop_class_uid, UNCOMPRESSED),)
+    return tuple(ProposedContext(uid, UNCOMPRESSED) for uid in sop_class_uids)
 
 
 def get_contexts(
     sop_class_uids: Sequence[str], *, uncompressed_only: bool, attempt: int = 0
 ) -> tuple[ProposedContext, ...]:
-    """For C-GET of objects of those classes; none given: every storage class there is.
+    """For what C-GET of objects of those classes sends us; none given: every storage class.
 
     With unknown classes each gets one context with the uncompressed encodings, and the commonest
     one with all compressed ones, of which the PACS picks one. What it could not send that way is
     asked for again: then the commonest classes get a context per syntax, then come the classes
     that had no room.
     """
-    proposed = [ProposedContext(STUDY_ROOT_GET, UNCOMPRESSED)]
+    proposed: list[ProposedContext] = []
     if uncompressed_only:
         for uid in sop_class_uids or _STORAGE_CLASSES:
             proposed.append(ProposedContext(uid, UNCOMPRESSED))
@@ -92,7 +99,7 @@ def get_contexts(
             proposed.append(ProposedContext(uid, compressed))
         for uid in sop_class_uids or _STORAGE_CLASSES:
             proposed.append(ProposedContext(uid, UNCOMPRESSED))
-    return tuple(proposed[:MAX_CONTEXTS])
+    return tuple(proposed[: MAX_CONTEXTS - len(GET_MODELS)])
 
 
 _COMMON_CLASSES = (

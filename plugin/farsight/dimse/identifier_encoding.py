@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
-from farsight.model import IdentifierKey, Level
+from farsight.model import IdentifierKey
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
@@ -18,7 +18,7 @@ _QUERY_RETRIEVE_LEVEL = 0x00080052
 
 
 def encode_identifier(
-    level: Level,
+    level: str,
     keys: Sequence[IdentifierKey],
     transfer_syntax_uid: str,
     character_set: str | None,
@@ -28,7 +28,7 @@ def encode_identifier(
     Raises: UnicodeEncodeError when a value doesn't fit the character set.
     """
     data_set = Dataset()
-    data_set.add_new(_QUERY_RETRIEVE_LEVEL, "CS", level.value)
+    data_set.add_new(_QUERY_RETRIEVE_LEVEL, "CS", str(level))
     for key in keys:
         value = _value(key) if key.value else ([] if key.vr == "SQ" else None)
         data_set.add_new(int(key.tag, 16), key.vr, value)

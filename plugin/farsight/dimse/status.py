@@ -8,7 +8,11 @@ CANCELLED = 0xFE00
 #: C-GET, C-MOVE: sub-operations complete, one or more failures or warnings (PS3.4 C.4.3.1.4).
 SUB_OPERATIONS_WARNING = 0xB000
 #: The service itself isn't there (PS3.7 C.5.10, C.5.15 and kin): another engine may work.
-REFUSED_SERVICE = frozenset({0x0112, 0x0118, 0x0122, 0x0211})
+REFUSED_SERVICE = frozenset({0x0118, 0x0122, 0x0211})
+#: What we answer to a C-STORE sub-operation that we don't want any more (PS3.4 B.2.3).
+OUT_OF_RESOURCES = 0xA700
+#: The identifier isn't one this PACS takes at this level (PS3.4 C.4.2.1.5, C.4.3.1.4).
+IDENTIFIER_MISMATCH = 0xA900
 
 _MEANINGS = {
     0x0105: "no such attribute",
@@ -31,6 +35,13 @@ _MEANINGS = {
     0xB000: "sub-operations complete, with failures or warnings",
     0xFE00: "cancelled",
 }
+
+
+def refuses_identifier(status: int | None) -> bool:
+    """Whether asking in another way may help: at another level, or for one UID at a time."""
+    if status is None:
+        return False
+    return status in (IDENTIFIER_MISMATCH, 0x0106, 0x0110) or 0xC000 <= status <= 0xCFFF
 
 
 def describe(status: int) -> str:

@@ -1,0 +1,116 @@
+"""One DIMSE request and its answers on a leased association."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from farsight.adapters.dimse_connection import Connection
+from farsight.dimse import commands, status
+from farsight.dimse.contexts import PATIENT_ROOT_FIND, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE
+from farsight.dimse.pdata import Message
+from farsight.errors import PacsFailure, PacsRefusedService, PacsUnavailable
+
+_PATIENT_ROOT = frozenset({PATIENT_ROOT_FIND, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE})
+_MOST_DRAINED = 1000
+_DRAIN_S = 5.0
+
+
+class StaleConnection(PacsUnavailable):
+    """A kept association turned out to be dead before it gave any answer: worth a fresh one."""
+
+
+class Exchange:
+    """Speaks the first of `sop_class_uids` that the PACS accepted. One request at a time."""
+
+    def __init__(
+        self, name: str, connection: Connection, sop_class_uids: Sequence[str], operation: str
+    ) -> None:
+        """Raises: PacsRefusedService when none was accepted."""
+        accepted = [connection.accepted.context_for(uid) for uid in sop_class_uids]
+        context = next((found for found in accepted if found is not None), None)
+        if context is None:
+            raise PacsRefusedService(name, f"{operation} is not offered by this PACS")
+        self.connection = connection
+        self.context = context
+        self._name = name
+        self._operation = operation
+        self._message_id = 0
+
+    @property
+    def patient_root(self) -> bool:
+        """Whether identifiers need a PatientID (PS3.4 C.6.1)."""
+        return self.context.abstract_syntax in _PATIENT_ROOT
+
+    @property
+    def transfer_syntax(self) -> str:
+        return self.context.transfer_syntax
+
+    def ask(self, field: int, identifier: bytes | None, **extra: str) -> Message:
+        """Sends a request; the first message of its answer.
+
+        Raises: StaleConnection, PacsUnavailable when the connection is gone; as receive.
+        """
+        try:
+            self._send(field, identifier, **extra)
+            return self.connection.receive()
+        except PacsUnavailable as error:
+            if self._message_id > 1:  # others used it before, and it died unseen
+                raise StaleConnection(self._name, "kept association lost") from error
+            raise
+
+    def _send(self, field: int, identifier: bytes | None, **extra: str) -> None:
+        self._message_id = self.connection.next_message_id()
+        command = commands.request(
+            field,
+            self._message_id,
+            self.context.abstract_syntax,
+            data_set=identifier is not None,
+            **extra,
+        )
+        self.connection.send(self.context.context_id, command, identifier)
+
+    def receive(self) -> Message:
+        """Raises: as Connection.receive."""
+        return self.connection.receive()
+
+    def answer_store(self, message: Message, code: int = status.SUCCESS) -> None:
+        """Answers a C-STORE sub-operation of a C-GET (PS3.7 9.3.1.2)."""
+        command = message.command
+        self.connection.send(
+            message.context_id,
+            commands.c_store_response(
+                command.number(commands.MESSAGE_ID),
+                command.text(commands.AFFECTED_SOP_CLASS_UID),
+                command.text(commands.AFFECTED_SOP_INSTANCE_UID),
+                code,
+            ),
+        )
+
+    def cancel(self) -> None:
+        """C-CANCEL, then the rest is read away so that the association can be used again.
+
+        Sub-operations that are on their way are refused: a PACS waits for each answer.
+        Raises: PacsError.
+        """
+        self.connection.send(self.context.context_id, commands.cancel(self._message_id))
+        deadline = time.monotonic() + _DRAIN_S
+        for _ in range(_MOST_DRAINED):
+            message = self.connection.receive()
+            if message.command.field == commands.C_STORE_RQ:
+                self.answer_store(message, status.OUT_OF_RESOURCES)
+            elif message.command.status not in status.PENDING:
+                return
+            if time.monotonic() > deadline:
+                break
+        self.connection.abort()
+
+    def check_end(self, message: Message) -> None:
+        """Raises: PacsRefusedService, PacsFailure for a final status that isn't a success."""
+        code = message.command.status
+        if code in (status.SUCCESS, status.CANCELLED, status.SUB_OPERATIONS_WARNING):
+            return
+        why = f"{self._operation}: {status.describe(code)}"
+        if code in status.REFUSED_SERVICE:
+            raise PacsRefusedService(self._name, why, code)
+        raise PacsFailure(self._name, why, code)

@@ -1,0 +1,133 @@
+"""C-FIND on one PACS, in the Study root, or in the Patient root where nothing else is offered."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from farsight.adapters.dimse_exchange import Exchange
+from farsight.dimse import commands, status
+from farsight.dimse.identifier_encoding import encode_identifier
+from farsight.errors import PacsFailure
+from farsight.model import Attributes, IdentifierKey, Level
+from farsight.ps318.dicom_json import identifier_attributes
+
+_STUDY, _PATIENT_ID = "0020000D", "00100020"
+#: Attributes that are asked for at PATIENT level (PS3.4 C.6.1.1.2).
+_OF_PATIENT = frozenset({"00100010", _PATIENT_ID, "00100021", "00100030", "00100032", "00100040"})
+_MOST_PATIENTS = 500
+
+
+class Lease(Protocol):
+    """How an exchange is had: the C-FIND models on a leased association."""
+
+    def __call__(self) -> AbstractContextManager[Exchange]: ...
+
+
+class PatientIds:
+    """StudyInstanceUID -> PatientID, as lately seen; the oldest go first. Thread-safe."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def note(self, row: Attributes) -> None:
+        study, patient = _text(row, _STUDY), _text(row, _PATIENT_ID)
+        if not study or not patient:
+            return
+        with self._lock:
+            self._known[study] = patient
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
+
+    def of(self, study_instance_uid: str) -> str | None:
+        with self._lock:
+            return self._known.get(study_instance_uid)
+
+
+class Finder:
+    """Asks and reads rows. Thread-safe: every call leases an association of its own."""
+
+    def __init__(self, name: str, lease: Lease, patient_ids: PatientIds) -> None:
+        self._name = name
+        self._lease = lease
+        self._patient_ids = patient_ids
+
+    def rows(
+        self, level: Level, keys: Sequence[IdentifierKey], max_rows: int | None
+    ) -> Generator[Attributes]:
+        """One row per match; closing it early cancels.
+
+        Raises: PacsError; StaleConnection before the first row, which is worth a second call.
+        """
+        with self._lease() as exchange:
+            if exchange.patient_root:
+                found = self._in_patient_root(exchange, level, keys)
+            else:
+                found = self._ask(exchange, level, keys)
+            try:
+                for number, row in enumerate(found, 1):
+                    yield row
+                    if number == max_rows:
+                        return
+            finally:
+                found.close()
+
+    def _ask(
+        self, exchange: Exchange, level: str, keys: Sequence[IdentifierKey]
+    ) -> Generator[Attributes]:
+        identifier = encode_identifier(level, keys, exchange.transfer_syntax, "ISO_IR 192")
+        message = exchange.ask(commands.C_FIND_RQ, identifier)
+        while message.command.status in status.PENDING:
+            row = identifier_attributes(message.data_set or b"", exchange.transfer_syntax)
+            self._patient_ids.note(row)
+            try:
+                yield row
+            except GeneratorExit:
+                exchange.cancel()
+                raise
+            message = exchange.receive()
+        exchange.check_end(message)
+
+    # ---- Patient root
+
+    def _in_patient_root(
+        self, exchange: Exchange, level: Level, keys: Sequence[IdentifierKey]
+    ) -> Generator[Attributes]:
+        """The same question once per patient: each identifier names one (PS3.4 C.6.1.2)."""
+        for patient_id in self._patients(exchange, keys):
+            of_one = [key for key in keys if key.tag != _PATIENT_ID]
+            of_one.insert(0, IdentifierKey(_PATIENT_ID, "LO", patient_id))
+            yield from self._ask(exchange, level, of_one)
+
+    def _patients(self, exchange: Exchange, keys: Sequence[IdentifierKey]) -> list[str]:
+        studies = next((key.value for key in keys if key.tag == _STUDY and key.value), "")
+        known = self._patient_ids.of(studies) if studies else None
+        if known is not None:
+            return [known]
+        asked = [key for key in keys if key.tag in _OF_PATIENT and key.tag != _PATIENT_ID]
+        wanted = next((key.value for key in keys if key.tag == _PATIENT_ID), "")
+        asked.insert(0, IdentifierKey(_PATIENT_ID, "LO", wanted))
+        found: list[str] = []
+        rows = self._ask(exchange, "PATIENT", asked)
+        try:
+            for row in rows:
+                found.append(_text(row, _PATIENT_ID))
+                if len(found) > _MOST_PATIENTS:
+                    raise PacsFailure(
+                        self._name,
+                        f"knows the Patient root only, and more than {_MOST_PATIENTS} patients "
+                        "match: narrow the search by PatientID or PatientName",
+                    )
+        finally:
+            rows.close()
+        return [patient_id for patient_id in dict.fromkeys(found) if patient_id]
+
+
+def _text(row: Attributes, tag: str) -> str:
+    values = row.get(tag, {}).get("Value") or [""]
+    return str(values[0] or "")
