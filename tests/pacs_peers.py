@@ -80,6 +80,7 @@ def dcmqrscp(
     *,
     options: Sequence[str] = (),
     port: int | None = None,
+    max_associations: int = 32,
 ) -> Iterator[Peer]:
     """DCMTK's archive: no relational queries, no counts, names compared by case."""
     store = directory / "db"
@@ -91,7 +92,8 @@ def dcmqrscp(
         shutil.copyfile(file, copy)
         copies.append(str(copy))
     (directory / "dcmqrscp.cfg").write_text(
-        f"NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 32\n"
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 131072\n"
+        f"MaxAssociations = {max_associations}\n"
         "HostTable BEGIN\n"
         f"farsight = (FARSIGHT, 127.0.0.1, {move_port})\n"
         "HostTable END\n"

@@ -23,10 +23,11 @@ ALLOWED = {
     "ports": {"errors", "model"},
     "services": {"dicom", "dimse", "errors", "model", "ports", "ps318"},
     "adapters": {"dicom", "dimse", "errors", "model", "ports", "ps318"},
-    "settings": {"errors"},
+    "settings": {"errors", "settings_section"},
+    "settings_section": {"errors"},
     "startup_checks": set(),
     "web": {"dicom", "dimse", "errors", "model", "ports", "ps318", "services", "__version__"},
-    "gateway": {"adapters", "ports", "services", "settings", "startup_checks", "web"},
+    "gateway": {"adapters", "dimse", "ports", "services", "settings", "startup_checks", "web"},
     "farsight_plugin": {"gateway", "startup_checks"},
     "farsight": set(),
 }

@@ -10,9 +10,11 @@ from typing import Any
 from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.dimse_connection import Timeouts
 from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
+from farsight.adapters.dimse_tls import client_context
 from farsight.adapters.orthanc_archive import OrthancArchive
 from farsight.adapters.orthanc_log import OrthancLog, log_to_orthanc
 from farsight.adapters.orthanc_manners import OrthancManners
+from farsight.dimse.association import UserIdentity
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.retrieve import RetrieveLimits, RetrieveService
@@ -121,6 +123,7 @@ class Gateway:
 
 
 def _address(settings: Settings, pacs: PacsSettings) -> PacsAddress:
+    tls = pacs.tls
     return PacsAddress(
         name=pacs.name,
         ae_title=pacs.ae_title,
@@ -131,4 +134,8 @@ def _address(settings: Settings, pacs: PacsSettings) -> PacsAddress:
         uncompressed_only=pacs.uncompressed,
         limits=PoolLimits(pacs.max_associations, pacs.idle_timeout_s),
         timeouts=Timeouts(pacs.connect_timeout_s, pacs.acse_timeout_s, pacs.dimse_timeout_s),
+        tls=None
+        if tls is None
+        else client_context(tls.trusted_certificates, tls.certificate, tls.private_key),
+        user_identity=UserIdentity(pacs.username, pacs.passcode) if pacs.username else None,
     )

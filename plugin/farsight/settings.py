@@ -6,18 +6,26 @@ Every key is described in docs/configuration.md.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from farsight.errors import SettingsError
+from farsight.settings_section import Section
 
 RETRIEVE_MODES = ("auto", "c-get", "c-move")
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}\Z")  # PS3.5 6.2: default repertoire without backslash
-_ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+/\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Orthanc's own DicomTls… files: whom we trust, and who we are where a PACS wants to know."""
+
+    trusted_certificates: Path
+    certificate: Path | None = None
+    private_key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,9 @@ class PacsSettings:
     acse_timeout_s: float = 10.0
     dimse_timeout_s: float = 30.0
     idle_timeout_s: float = 10.0
+    username: str = ""
+    passcode: str = field(default="", repr=False)
+    tls: TlsSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ def read_settings(configuration: Mapping[str, Any]) -> Settings:
 
     Raises: SettingsError, naming the JSON key, its value and what is allowed.
     """
-    section = _Section("Farsight", configuration.get("Farsight", {}))
+    section = Section("Farsight", configuration.get("Farsight", {}))
     http = section.section("Http")
     ohif = section.section("Ohif")
     memory = section.section("Memory")
@@ -106,7 +117,7 @@ def _check_roots(settings: Settings) -> None:
                 raise SettingsError(key, root, f"must not lie below {other} ({other_root})")
 
 
-def _read_all_pacs(configuration: Mapping[str, Any], section: _Section) -> tuple[PacsSettings, ...]:
+def _read_all_pacs(configuration: Mapping[str, Any], section: Section) -> tuple[PacsSettings, ...]:
     modalities = configuration.get("DicomModalities", {})
     if not isinstance(modalities, Mapping):
         raise SettingsError("DicomModalities", modalities, "must be an object")
@@ -120,14 +131,41 @@ def _read_all_pacs(configuration: Mapping[str, Any], section: _Section) -> tuple
             )
     if not names:
         names = [name for name, entry in modalities.items() if _allows_find(entry)]
-    return tuple(_read_pacs(name, modalities[name], chosen.section(name)) for name in names)
+    tls = _read_tls(configuration)
+    return tuple(_read_pacs(name, modalities[name], chosen.section(name), tls) for name in names)
+
+
+def _read_tls(configuration: Mapping[str, Any]) -> TlsSettings | None:
+    """None where Orthanc has no certificates to trust."""
+    paths: dict[str, Path | None] = {}
+    for key in ("DicomTlsTrustedCertificates", "DicomTlsCertificate", "DicomTlsPrivateKey"):
+        value = configuration.get(key, "")
+        if not isinstance(value, str) or (value and not Path(value).is_file()):
+            raise SettingsError(key, value, "must be the path of a readable file")
+        paths[key] = Path(value) if value else None
+    trusted, certificate, private_key = paths.values()
+    if (certificate is None) != (private_key is None):
+        raise SettingsError(
+            "DicomTlsPrivateKey", str(private_key or ""), "goes together with DicomTlsCertificate"
+        )
+    return None if trusted is None else TlsSettings(trusted, certificate, private_key)
+
+
+def _tls_of(where: str, entry: Any, tls: TlsSettings | None) -> TlsSettings | None:
+    wanted = entry.get("UseDicomTls", False) if isinstance(entry, Mapping) else False
+    if not isinstance(wanted, bool):
+        raise SettingsError(f"{where}.UseDicomTls", wanted, "must be true or false")
+    if wanted and tls is None:
+        why = "needs DicomTlsTrustedCertificates: whom to believe that it is the PACS"
+        raise SettingsError(f"{where}.UseDicomTls", wanted, why)
+    return tls if wanted else None
 
 
 def _allows_find(entry: Any) -> bool:
     return not isinstance(entry, Mapping) or bool(entry.get("AllowFind", True))
 
 
-def _read_pacs(name: str, entry: Any, extra: _Section) -> PacsSettings:
+def _read_pacs(name: str, entry: Any, extra: Section, tls: TlsSettings | None) -> PacsSettings:
     where = f"DicomModalities.{name}"
     if isinstance(entry, Mapping):
         ae_title, host, port = entry.get("AET"), entry.get("Host"), entry.get("Port")
@@ -141,6 +179,7 @@ def _read_pacs(name: str, entry: Any, extra: _Section) -> PacsSettings:
         port = int(port)
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         raise SettingsError(f"{where}.Port", port, "must be a port number from 1 to 65535")
+    identity = extra.section("UserIdentity")
     settings = PacsSettings(
         name=name,
         ae_title=_ae_title(f"{where}.AET", ae_title),
@@ -153,7 +192,14 @@ def _read_pacs(name: str, entry: Any, extra: _Section) -> PacsSettings:
         acse_timeout_s=extra.seconds("AcseTimeout", 10.0),
         dimse_timeout_s=extra.seconds("DimseTimeout", 30.0),
         idle_timeout_s=extra.seconds("IdleTimeout", 10.0),
+        username=identity.text("Username", ""),
+        passcode=identity.text("Passcode", ""),
+        tls=_tls_of(where, entry, tls),
     )
+    if settings.passcode and not settings.username:
+        key = f"Farsight.Pacs.{name}.UserIdentity.Username"
+        raise SettingsError(key, "", "goes together with Passcode")
+    identity.refuse_unknown()
     extra.refuse_unknown()
     return settings
 
@@ -162,99 +208,3 @@ def _ae_title(key: str, value: Any) -> str:
     if not isinstance(value, str) or not _AE_TITLE.match(value) or not value.strip():
         raise SettingsError(key, value, "must be an AE title: 1 to 16 characters, no backslash")
     return value.strip()
-
-
-class _Section:
-    """One JSON object of the configuration: typed reading, and what nobody read is refused."""
-
-    def __init__(self, key: str, value: Any) -> None:
-        if not isinstance(value, Mapping):
-            raise SettingsError(key, value, "must be an object")
-        self._key = key
-        self._value = value
-        self._known: set[str] = set()
-
-    def keys(self) -> list[str]:
-        return list(self._value)
-
-    def section(self, name: str) -> _Section:
-        return _Section(f"{self._key}.{name}", self._get(name, {}))
-
-    def refuse_unknown(self) -> None:
-        for name in self._value:
-            if name not in self._known:
-                allowed = ", ".join(sorted(self._known))
-                raise SettingsError(
-                    f"{self._key}.{name}", self._value[name], f"unknown key; allowed: {allowed}"
-                )
-
-    def _get(self, name: str, default: Any) -> Any:
-        self._known.add(name)
-        return self._value.get(name, default)
-
-    def _refuse(self, name: str, value: Any, allowed: str) -> SettingsError:
-        return SettingsError(f"{self._key}.{name}", value, allowed)
-
-    def text(self, name: str, default: str) -> str:
-        value = self._get(name, default)
-        if not isinstance(value, str):
-            raise self._refuse(name, value, "must be a string")
-        return value
-
-    def boolean(self, name: str, *, default: bool) -> bool:
-        value = self._get(name, default)
-        if not isinstance(value, bool):
-            raise self._refuse(name, value, "must be true or false")
-        return value
-
-    def integer(self, name: str, default: int, least: int, most: int) -> int:
-        value = self._get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise self._refuse(name, value, f"must be a whole number from {least} to {most}")
-        return value
-
-    def seconds(self, name: str, default: float) -> float:
-        value = self._get(name, default)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0.1 <= value <= 3600:
-            raise self._refuse(name, value, "must be a number of seconds from 0.1 to 3600")
-        return float(value)
-
-    def choice(self, name: str, default: str, allowed: Sequence[str]) -> str:
-        value = self._get(name, default)
-        if value not in allowed:
-            raise self._refuse(name, value, "must be one of " + ", ".join(allowed))
-        return str(value)
-
-    def root(self, name: str, default: str) -> str:
-        value = self.text(name, default)
-        if not _ROOT.match(value) or "/../" in value or "/./" in value:
-            raise self._refuse(
-                name, value, 'must be a path such as "/dicom-web/", with both slashes'
-            )
-        return value
-
-    def address(self, name: str, default: str) -> str:
-        value = self.text(name, default)
-        try:
-            ipaddress.ip_address(value)
-        except ValueError as error:
-            raise self._refuse(name, value, "must be an IP address, 0.0.0.0 for all") from error
-        return value
-
-    def addresses(self, name: str) -> tuple[str, ...]:
-        value = self._get(name, [])
-        if not isinstance(value, list):
-            raise self._refuse(name, value, "must be a list of IP addresses or networks")
-        for network in value:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise self._refuse(name, network, "must be an IP address or network") from error
-        return tuple(value)
-
-    def url(self, name: str) -> str:
-        value = self.text(name, "")
-        if value and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?", value):
-            raise self._refuse(name, value, "must be a URL such as https://pacs.example.org")
-        return value.rstrip("/")

@@ -37,6 +37,8 @@ class Script:
     omits: SOPInstanceUID -> how often a C-GET leaves it out and reports success all the same.
     sends_along: objects sent with every C-GET, asked for or not.
     resets_after: so many instances are sent in all; then every C-GET's connection is reset.
+    refuses_uid_lists: the status of a C-GET that names several instances; 0 takes it.
+    refuses_levels: level -> the status of a C-GET at it.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
     """
 
@@ -44,6 +46,8 @@ class Script:
     sends_along: list[Dataset] = field(default_factory=list)
     resets_after: int | None = None
     silent_in: frozenset[str] = frozenset()
+    refuses_uid_lists: int = 0
+    refuses_levels: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class ScriptedPacs:
         self._connections = 0
         self._associations: set[int] = set()
         self.most_associations = 0
+        self.connections_made = 0
+        self.identities: list[tuple[str, str]] = []
         self._entity = AE("PACS")
         self._entity.maximum_associations = 100
         self._entity.network_timeout = None
@@ -89,6 +95,7 @@ class ScriptedPacs:
                 (evt.EVT_ABORTED, self._ended),
                 (evt.EVT_C_FIND, self._find),
                 (evt.EVT_C_GET, self._get),
+                (evt.EVT_USER_ID, self._identified),
             ],
         )
         self.port = int(self._server.socket.getsockname()[1])
@@ -121,6 +128,7 @@ class ScriptedPacs:
     def _opened(self, event: Event) -> None:
         with self._changed:
             self._connections += 1
+            self.connections_made += 1
             self._changed.notify_all()
 
     def _closed(self, event: Event) -> None:
@@ -137,6 +145,11 @@ class ScriptedPacs:
     def _ended(self, event: Event) -> None:
         with self._changed:
             self._associations.discard(id(event.assoc))
+
+    def _identified(self, event: Event) -> tuple[bool, None]:
+        with self._changed:
+            self.identities.append((event.primary_field.decode(), event.secondary_field.decode()))
+        return True, None
 
     def _note(self, service: str, identifier: Dataset) -> None:
         asked = Asked(
@@ -167,6 +180,13 @@ class ScriptedPacs:
 
     def _get(self, event: Event) -> Iterator[object]:
         self._note("C-GET", event.identifier)
+        refusal = self.script.refuses_levels.get(event.identifier.QueryRetrieveLevel, 0)
+        if len(_values(event.identifier, "SOPInstanceUID")) > 1:
+            refusal = refusal or self.script.refuses_uid_lists
+        if refusal:
+            yield 1  # of nothing to do pynetdicom reports a success by itself
+            yield refusal, None
+            return
         chosen = []
         for found in self._matching(event.identifier):
             uid = found.SOPInstanceUID
@@ -182,6 +202,9 @@ class ScriptedPacs:
                     _reset(event)
                     return
                 self.script.resets_after -= 1
+            if event.is_cancelled:
+                yield 0xFE00, None
+                return
             yield PENDING, _as_read(found)
 
     def _matching(self, identifier: Dataset) -> list[Dataset]:

@@ -23,6 +23,9 @@ from farsight.errors import PacsUnavailable
 
 LOG = logging.getLogger("farsight.dimse")
 
+#: How long a PACS that is full without us is asked again, and how often.
+_REFUSED_WAIT_S, _REFUSED_PAUSE_S = 2.0, 0.1
+
 Connect = Callable[[AssociationRequest], Connection]
 
 
@@ -83,11 +86,12 @@ class AssociationPool:
         Raises: PacsUnavailable when no permit is free within wait_s, or as Connection does.
         """
         deadline = time.monotonic() + self._limits.wait_s
+        give_up_at = time.monotonic() + _REFUSED_WAIT_S
         connection: Connection | None = None
         while connection is None:
             connection = self._take(request, deadline, urgent=urgent)
             if connection is None:
-                connection = self._open_one(request)
+                connection = self._open_one(request, give_up_at)
         try:
             yield connection
         except LeftAtRest:
@@ -103,7 +107,7 @@ class AssociationPool:
         with self._changed:
             self._most = max(1, min(self._most, limit))
 
-    def _open_one(self, request: AssociationRequest) -> Connection | None:
+    def _open_one(self, request: AssociationRequest, give_up_at: float) -> Connection | None:
         """A new connection for a permit already taken; None if the PACS has enough of ours."""
         with self._changed:
             self._opening += 1
@@ -113,8 +117,11 @@ class AssociationPool:
             self._permit_is_free()
             with self._changed:
                 standing = self._open - (self._opening - 1)
-            if standing < 1:
+            if standing < 1 and time.monotonic() > give_up_at:
                 raise
+            if standing < 1:  # its limit is met by others, or by ours that are being opened
+                time.sleep(_REFUSED_PAUSE_S)
+                return None
             LOG.warning("%s; at most %d at once from now on", error, standing)
             self.lower(standing)
             self._learned(standing)

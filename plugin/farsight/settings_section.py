@@ -1,0 +1,108 @@
+"""One JSON object of the configuration, read with its types; what nobody read is refused."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from farsight.errors import SettingsError
+
+_ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+/\Z")
+
+
+class Section:
+    """One JSON object of the configuration: typed reading, and what nobody read is refused."""
+
+    def __init__(self, key: str, value: Any) -> None:
+        if not isinstance(value, Mapping):
+            raise SettingsError(key, value, "must be an object")
+        self._key = key
+        self._value = value
+        self._known: set[str] = set()
+
+    def keys(self) -> list[str]:
+        return list(self._value)
+
+    def section(self, name: str) -> Section:
+        return Section(f"{self._key}.{name}", self._get(name, {}))
+
+    def refuse_unknown(self) -> None:
+        for name in self._value:
+            if name not in self._known:
+                allowed = ", ".join(sorted(self._known))
+                raise SettingsError(
+                    f"{self._key}.{name}", self._value[name], f"unknown key; allowed: {allowed}"
+                )
+
+    def _get(self, name: str, default: Any) -> Any:
+        self._known.add(name)
+        return self._value.get(name, default)
+
+    def _refuse(self, name: str, value: Any, allowed: str) -> SettingsError:
+        return SettingsError(f"{self._key}.{name}", value, allowed)
+
+    def text(self, name: str, default: str) -> str:
+        value = self._get(name, default)
+        if not isinstance(value, str):
+            raise self._refuse(name, value, "must be a string")
+        return value
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        value = self._get(name, default)
+        if not isinstance(value, bool):
+            raise self._refuse(name, value, "must be true or false")
+        return value
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self._get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self._refuse(name, value, f"must be a whole number from {least} to {most}")
+        return value
+
+    def seconds(self, name: str, default: float) -> float:
+        value = self._get(name, default)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0.1 <= value <= 3600:
+            raise self._refuse(name, value, "must be a number of seconds from 0.1 to 3600")
+        return float(value)
+
+    def choice(self, name: str, default: str, allowed: Sequence[str]) -> str:
+        value = self._get(name, default)
+        if value not in allowed:
+            raise self._refuse(name, value, "must be one of " + ", ".join(allowed))
+        return str(value)
+
+    def root(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        if not _ROOT.match(value) or "/../" in value or "/./" in value:
+            raise self._refuse(
+                name, value, 'must be a path such as "/dicom-web/", with both slashes'
+            )
+        return value
+
+    def address(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        try:
+            ipaddress.ip_address(value)
+        except ValueError as error:
+            raise self._refuse(name, value, "must be an IP address, 0.0.0.0 for all") from error
+        return value
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        value = self._get(name, [])
+        if not isinstance(value, list):
+            raise self._refuse(name, value, "must be a list of IP addresses or networks")
+        for network in value:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise self._refuse(name, network, "must be an IP address or network") from error
+        return tuple(value)
+
+    def url(self, name: str) -> str:
+        value = self.text(name, "")
+        if value and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?", value):
+            raise self._refuse(name, value, "must be a URL such as https://pacs.example.org")
+        return value.rstrip("/")

@@ -1,0 +1,288 @@
+"""PACS that refuse this or that: what is tried instead, and what is remembered."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.scripted_pacs import ScriptedPacs, mute_listener, scripted_pacs
+from farsight.adapters.association_pool import PoolLimits
+from farsight.adapters.circuit_breaker import BreakerLimits
+from farsight.adapters.dimse_connection import Timeouts
+from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
+from farsight.adapters.dimse_tls import client_context
+from farsight.dimse.association import UserIdentity
+from farsight.dimse.manners import Manners
+from farsight.errors import PacsTimeout, PacsUnavailable, SettingsError
+from farsight.model import IdentifierKey, Level, ReceivedInstance
+from orthanc_process import OrthancProcess, requires_orthanc
+from pacs_peers import PEERS, dcmqrscp, requires_dcmtk
+from sample_files import ct_slice, instance_uid, series_uid, study_uid, write_series
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+STUDY = IdentifierKey("0020000D", "UI", study_uid())
+THREE = tuple(instance_uid(number) for number in (1, 3, 5))
+
+
+def pacs_at(port: int, learned: list[Manners] | None = None, **more: object) -> DimsePacs:
+    address = PacsAddress("pacs", "PACS", "127.0.0.1", port, "FARSIGHT", **more)  # type: ignore[arg-type]
+    return DimsePacs(address, [].append if learned is None else learned.append)
+
+
+def fetched(pacs: DimsePacs, uids: tuple[str, ...] = (), series: str = series_uid()) -> set[str]:
+    got: list[ReceivedInstance] = []
+    pacs.retrieve(study_uid(), series, uids, (CT,), got.append)
+    return {one.sop_instance_uid for one in got}
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedPacs]:
+    objects = [ct_slice(number) for number in range(1, 7)]
+    with scripted_pacs([*objects, ct_slice(1, series=2)]) as running:
+        yield running
+
+
+# ---- Patient root
+
+
+@requires_dcmtk
+@pytest.mark.parametrize("retrieve", ["c-get"])
+def test_patient_root_only(tmp_path: Path, retrieve: str) -> None:
+    files = write_series(tmp_path / "files", 5) + write_series(tmp_path / "files", 2, study=2)
+    with dcmqrscp(tmp_path / "pacs", files, options=["--no-study-root"]) as peer:
+        pacs = pacs_at(peer.port, retrieve=retrieve)
+        keys = (IdentifierKey("0020000D", "UI"), IdentifierKey("00100010", "PN"))
+        studies = {row["0020000D"]["Value"][0] for row in pacs.find(Level.STUDY, keys)}
+        assert studies == {study_uid(1), study_uid(2)}
+        named = (IdentifierKey("00100020", "LO", "PAT2"), IdentifierKey("0020000D", "UI"))
+        assert [row["0020000D"]["Value"] for row in pacs.find(Level.STUDY, named)] == [
+            [study_uid(2)]
+        ]
+        assert fetched(pacs, THREE) == set(THREE)
+        pacs.close()
+
+
+@requires_dcmtk
+def test_patient_root_finds_the_patient_for_itself(tmp_path: Path) -> None:
+    with dcmqrscp(
+        tmp_path / "pacs", write_series(tmp_path / "files", 5), options=["--no-study-root"]
+    ) as peer:
+        pacs = pacs_at(peer.port)
+        assert len(fetched(pacs)) == 5
+        series = (STUDY, IdentifierKey("0020000E", "UI"))
+        assert len(list(pacs.find(Level.SERIES, series))) == 1
+        pacs.close()
+
+
+# ---- identifiers
+
+
+def test_lists_of_uids_are_split_where_they_fail(tmp_path: Path) -> None:
+    with PEERS["qrscp"](tmp_path / "pacs", write_series(tmp_path / "files", 6)) as peer:
+        pacs = pacs_at(peer.port)
+        assert fetched(pacs, THREE) >= set(THREE)
+        pacs.close()
+
+
+def test_lists_refused_are_remembered(scripted: ScriptedPacs) -> None:
+    scripted.script.refuses_uid_lists = 0xA900
+    learned: list[Manners] = []
+    pacs = pacs_at(scripted.port, learned)
+    assert fetched(pacs, THREE) == set(THREE)
+    assert learned == [Manners(uid_lists=False)]
+    before = len(scripted.gets())
+    assert fetched(pacs, THREE) == set(THREE)
+    assert [len(asked.sop_instance_uids) for asked in scripted.gets()[before:]] == [1, 1, 1]
+    pacs.close()
+
+
+@pytest.mark.parametrize(
+    ("refused", "finest", "brings"),
+    [
+        ({"IMAGE"}, Level.SERIES, {instance_uid(number) for number in range(1, 7)}),
+        (
+            {"IMAGE", "SERIES"},
+            Level.STUDY,
+            {instance_uid(number) for number in range(1, 7)} | {instance_uid(1, series=2)},
+        ),
+    ],
+)
+def test_levels_refused_are_remembered(
+    scripted: ScriptedPacs, refused: set[str], finest: Level, brings: set[str]
+) -> None:
+    scripted.script.refuses_levels = dict.fromkeys(refused, 0xA900)
+    learned: list[Manners] = []
+    pacs = pacs_at(scripted.port, learned)
+    assert fetched(pacs, (instance_uid(3),)) == brings
+    assert learned == [Manners(finest_level=finest)]
+    before = len(scripted.gets())
+    fetched(pacs, (instance_uid(3),))
+    assert [asked.level for asked in scripted.gets()[before:]] == [finest.value]
+    pacs.close()
+
+
+def test_one_failure_teaches_nothing(scripted: ScriptedPacs) -> None:
+    scripted.script.refuses_levels = {"IMAGE": 0xC001}
+    learned: list[Manners] = []
+    pacs = pacs_at(scripted.port, learned)
+    assert instance_uid(3) in fetched(pacs, (instance_uid(3),))
+    assert learned == []
+    pacs.close()
+
+
+# ---- associations
+
+
+@requires_dcmtk
+def test_the_limit_of_the_pacs_is_learned(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "files", 3)
+    learned: list[Manners] = []
+    with dcmqrscp(tmp_path / "pacs", files, max_associations=2) as peer:
+        pacs = pacs_at(peer.port, learned, limits=PoolLimits(max_associations=8))
+        start = threading.Barrier(8)
+        counts: list[int] = []
+
+        def search() -> None:
+            start.wait()
+            keys = (STUDY, IdentifierKey("0020000E", "UI"))
+            for _ in range(5):
+                counts.append(len(list(pacs.find(Level.SERIES, keys))))
+
+        threads = [threading.Thread(target=search) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert counts == [1] * 40
+        assert learned[-1].max_associations <= 2
+        pacs.close()
+
+
+def test_adopted_manners_count(scripted: ScriptedPacs) -> None:
+    pacs = pacs_at(scripted.port)
+    pacs.adopt(Manners(uid_lists=False, finest_level=Level.SERIES))
+    fetched(pacs, THREE)
+    assert [asked.level for asked in scripted.gets()] == ["SERIES"]
+    pacs.close()
+
+
+def test_silence_is_waited_for_twice_only() -> None:
+    with mute_listener() as port:
+        pacs = pacs_at(
+            port, timeouts=Timeouts(acse_s=0.3), breaker=BreakerLimits(threshold=2, open_s=600)
+        )
+        for _ in range(2):
+            with pytest.raises(PacsTimeout, match="did not come within"):
+                pacs.echo()
+        with pytest.raises(PacsTimeout, match="did not answer 2 times in a row"):
+            pacs.echo()
+        pacs.close()
+
+
+def test_who_we_are_is_told(scripted: ScriptedPacs) -> None:
+    pacs = pacs_at(scripted.port, user_identity=UserIdentity("farsight", "sesame"))
+    pacs.echo()
+    assert scripted.identities == [("farsight", "sesame")]
+    pacs.close()
+
+
+# ---- abandoning
+
+
+def test_an_abandoned_get_is_cancelled_and_its_association_used_again(
+    scripted: ScriptedPacs,
+) -> None:
+    pacs = pacs_at(scripted.port)
+    got: list[str] = []
+
+    def take(received: ReceivedInstance) -> None:
+        got.append(received.sop_instance_uid)
+        if len(got) == 2:
+            raise PacsTimeout("pacs", "enough")
+
+    with pytest.raises(PacsTimeout, match="enough"):
+        pacs.retrieve(study_uid(), series_uid(), (), (CT,), take)
+    assert len(got) == 2
+    assert scripted.wait_for_connections(1)
+    assert len(fetched(pacs)) == 6
+    assert scripted.connections_made == 1
+    pacs.close()
+
+
+# ---- TLS
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("certificates")
+    for name in ("pacs", "gateway", "stranger"):
+        subprocess.run(
+            [
+                "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                "-keyout", str(directory / f"{name}.key"), "-out", str(directory / f"{name}.crt"),
+                "-subj", f"/CN={name}",
+            ],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    return directory
+
+
+@pytest.fixture
+def tls_pacs(tmp_path: Path, certificates: Path) -> Iterator[OrthancProcess]:
+    process = OrthancProcess(
+        tmp_path / "tls",
+        {
+            "DicomAet": "PACS",
+            "DicomTlsEnabled": True,
+            "DicomTlsCertificate": str(certificates / "pacs.crt"),
+            "DicomTlsPrivateKey": str(certificates / "pacs.key"),
+            "DicomTlsTrustedCertificates": str(certificates / "gateway.crt"),
+            "DicomModalities": {"farsight": ["FARSIGHT", "127.0.0.1", 1]},
+        },
+    )
+    process.start()
+    try:
+        for file in write_series(tmp_path / "files", 4):
+            process.store(file.read_bytes())
+        yield process
+    finally:
+        process.stop()
+
+
+def context_of(certificates: Path, trusted: str, own: str) -> ssl.SSLContext:
+    return client_context(
+        certificates / f"{trusted}.crt", certificates / f"{own}.crt", certificates / f"{own}.key"
+    )
+
+
+@requires_orthanc
+def test_over_tls(tls_pacs: OrthancProcess, certificates: Path) -> None:
+    pacs = pacs_at(tls_pacs.dicom_port, tls=context_of(certificates, "pacs", "gateway"))
+    pacs.echo()
+    assert len(fetched(pacs)) == 4
+    pacs.close()
+
+
+@requires_orthanc
+@pytest.mark.parametrize(("trusted", "own"), [("stranger", "gateway"), ("pacs", "stranger")])
+def test_strangers_are_refused(
+    tls_pacs: OrthancProcess, certificates: Path, trusted: str, own: str
+) -> None:
+    pacs = pacs_at(tls_pacs.dicom_port, tls=context_of(certificates, trusted, own))
+    with pytest.raises(PacsUnavailable):
+        pacs.echo()
+    pacs.close()
+
+
+def test_files_that_are_no_certificates(tmp_path: Path, certificates: Path) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_text("not a certificate")
+    with pytest.raises(SettingsError, match="DicomTlsTrustedCertificates"):
+        client_context(junk, None, None)
+    with pytest.raises(SettingsError, match="DicomTlsCertificate"):
+        client_context(certificates / "pacs.crt", junk, junk)
