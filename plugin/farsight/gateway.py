@@ -15,9 +15,10 @@ from farsight.adapters.orthanc_archive import OrthancArchive
 from farsight.adapters.orthanc_log import OrthancLog, log_to_orthanc
 from farsight.adapters.orthanc_manners import OrthancManners
 from farsight.dimse.association import UserIdentity
+from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
-from farsight.services.retrieve import RetrieveLimits, RetrieveService
+from farsight.services.retrieve import RetrieveService
 from farsight.services.search import SearchService
 from farsight.services.serve import ServeService
 from farsight.settings import PacsSettings, Settings, read_settings

@@ -37,6 +37,7 @@ class Script:
     omits: SOPInstanceUID -> how often a C-GET leaves it out and reports success all the same.
     sends_along: objects sent with every C-GET, asked for or not.
     resets_after: so many instances are sent in all; then every C-GET's connection is reset.
+    pause_s: before each instance of a C-GET.
     refuses_uid_lists: the status of a C-GET that names several instances; 0 takes it.
     refuses_levels: level -> the status of a C-GET at it.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
@@ -46,6 +47,7 @@ class Script:
     sends_along: list[Dataset] = field(default_factory=list)
     resets_after: int | None = None
     silent_in: frozenset[str] = frozenset()
+    pause_s: float = 0
     refuses_uid_lists: int = 0
     refuses_levels: dict[str, int] = field(default_factory=dict)
 
@@ -72,6 +74,7 @@ class ScriptedPacs:
         self._associations: set[int] = set()
         self.most_associations = 0
         self.connections_made = 0
+        self.cancelled = 0
         self.identities: list[tuple[str, str]] = []
         self._entity = AE("PACS")
         self._entity.maximum_associations = 100
@@ -202,7 +205,9 @@ class ScriptedPacs:
                     _reset(event)
                     return
                 self.script.resets_after -= 1
+            self._closing.wait(self.script.pause_s)
             if event.is_cancelled:
+                self.cancelled += 1
                 yield 0xFE00, None
                 return
             yield PENDING, _as_read(found)

@@ -19,12 +19,15 @@ from farsight.errors import (
     RetrieveIncomplete,
 )
 from farsight.model import InstanceRef, SeriesRef
+from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
-from farsight.services.retrieve import RetrieveLimits, RetrieveService
+from farsight.services.presence import ClientGone, Presence
+from farsight.services.retrieve import RetrieveService
 from sample_files import ct_slice, instance_uid, series_uid, study_uid
 
 SERIES = SeriesRef(study_uid(), series_uid())
+HERE = Presence()  # a client that waits as long as it takes
 SLICES = 6
 ALL = tuple(sorted(instance_uid(number) for number in range(1, SLICES + 1)))
 WHOLE = Retrieved(series_uid(), frozenset(), urgent=False)
@@ -81,7 +84,7 @@ def test_a_series_is_fetched_stored_and_recorded(
     serve: Serve, source: SeriesSource, archive: MemoryArchive
 ) -> None:
     service = serve(source)
-    holdings = service.ensure_series(SERIES)
+    holdings = service.ensure_series(SERIES, HERE)
     assert holdings.sop_instance_uids == ALL
     assert holdings.warning is None
     landed(service)
@@ -92,12 +95,12 @@ def test_a_series_is_fetched_stored_and_recorded(
 
 def test_a_complete_series_needs_no_pacs(serve: Serve, source: SeriesSource) -> None:
     service = serve(source)
-    service.ensure_series(SERIES)
+    service.ensure_series(SERIES, HERE)
     landed(service)
     source.failure = PacsUnavailable("pacs", "down")
     finds = source.finds
     for again in (service, serve(source)):  # also after a restart
-        assert again.ensure_series(SERIES).sop_instance_uids == ALL
+        assert again.ensure_series(SERIES, HERE).sop_instance_uids == ALL
         assert again.instance(ref(2)).sop_instance_uid == instance_uid(2)
     assert source.finds == finds
     assert len(source.retrieved) == 1
@@ -107,7 +110,7 @@ def test_one_flight_for_everyone(serve: Serve, source: SeriesSource) -> None:
     service = serve(source)
     source.gate = threading.Event()
     with ThreadPoolExecutor(20) as threads:
-        waiting = [threads.submit(service.ensure_series, SERIES) for _ in range(20)]
+        waiting = [threads.submit(service.ensure_series, SERIES, HERE) for _ in range(20)]
         while not source.retrieved:
             time.sleep(0.002)
         source.gate.set()
@@ -132,7 +135,7 @@ def test_the_answer_does_not_wait_for_storing(
 ) -> None:
     archive.slow = threading.Event()
     service = serve(source)
-    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     assert not archive.stored
     assert service.progress()[0]["state"] == "storing"
     archive.slow.set()
@@ -145,7 +148,7 @@ def test_what_is_missing_is_asked_for_again(
 ) -> None:
     source.omits = {instance_uid(2): 1, instance_uid(5): 2}
     service = serve(source)
-    holdings = service.ensure_series(SERIES)
+    holdings = service.ensure_series(SERIES, HERE)
     assert (holdings.sop_instance_uids, holdings.warning) == (ALL, None)
     assert source.retrieved == [WHOLE, only(2, 5), only(5)]
     landed(service)
@@ -158,7 +161,7 @@ def test_a_short_series_is_said_and_never_recorded(
     source.omits = {instance_uid(2): math.inf}
     service = serve(source)
     for _ in range(2):
-        holdings = service.ensure_series(SERIES)
+        holdings = service.ensure_series(SERIES, HERE)
         assert holdings.sop_instance_uids == tuple(u for u in ALL if u != instance_uid(2))
         assert holdings.warning is not None
         assert "delivered 5 of the 6" in holdings.warning
@@ -168,7 +171,7 @@ def test_a_short_series_is_said_and_never_recorded(
     with pytest.raises(RetrieveIncomplete):
         service.instance(ref(2))
     source.omits = {}
-    assert service.ensure_series(SERIES).warning is None
+    assert service.ensure_series(SERIES, HERE).warning is None
     landed(service)
     assert SERIES in archive.records
 
@@ -182,7 +185,7 @@ def test_strangers_are_ignored(serve: Serve, source: SeriesSource, archive: Memo
     source.omits = {instance_uid(2): math.inf}
     source.sends_along = [received(elsewhere), liar, noise]
     service = serve(source)
-    holdings = service.ensure_series(SERIES)
+    holdings = service.ensure_series(SERIES, HERE)
     assert instance_uid(2) not in holdings.sop_instance_uids
     assert holdings.warning is not None
     landed(service)
@@ -203,14 +206,14 @@ def test_a_full_archive_is_an_error_and_nothing_is_complete(
 
     source.after_each = wait_for_the_failure
     with pytest.raises(ArchiveFull, match="no room left"):
-        service.ensure_series(SERIES)
+        service.ensure_series(SERIES, HERE)
     landed(service)
     assert not archive.records
     assert len(archive.stored) == 3
     assert source.retrieved == [WHOLE], "what can't be stored isn't asked for again"
     source.after_each = None
     archive.room = 100
-    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     landed(service)
     assert SERIES in archive.records
 
@@ -239,14 +242,14 @@ def test_a_pacs_that_dies_in_the_middle(
     source.fails_after, source.failure = 1, PacsUnavailable("pacs", "connection lost")
     service = serve(source)
     with pytest.raises(PacsUnavailable, match="connection lost"):
-        service.ensure_series(SERIES)
+        service.ensure_series(SERIES, HERE)
     landed(service)
     while len(archive.stored) < 3:  # three passes brought one each
         time.sleep(0.002)
     assert not archive.records
     before = len(source.retrieved)
     source.fails_after = source.failure = None
-    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     assert source.retrieved[before:] == [only(4, 5, 6)]
 
 
@@ -260,7 +263,7 @@ def test_instances_that_arrive_by_c_move(
         service.stored_elsewhere(arrived)
 
     source.moves_to = move
-    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     landed(service)
     assert SERIES in archive.records
     assert source.retrieved == [WHOLE]
@@ -271,7 +274,7 @@ def test_c_move_whose_arrival_nobody_announces(
 ) -> None:
     source.moves_to = archive.store
     service = serve(source)
-    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     landed(service)
     assert SERIES in archive.records
 
@@ -280,27 +283,27 @@ def test_a_deleted_instance_is_fetched_again(
     serve: Serve, source: SeriesSource, archive: MemoryArchive
 ) -> None:
     service = serve(source)
-    service.ensure_series(SERIES)
+    service.ensure_series(SERIES, HERE)
     landed(service)
     archive.delete(ref(4))
     fresh = serve(source)
-    assert fresh.ensure_series(SERIES).sop_instance_uids == ALL
+    assert fresh.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     assert source.retrieved == [WHOLE, only(4)]
 
 
 def test_the_second_pacs_has_it(serve: Serve, source: SeriesSource) -> None:
     down, empty = SeriesSource([], "down"), SeriesSource([], "empty")
     down.failure = PacsUnavailable("down", "no connection")
-    assert serve(down, empty, source).ensure_series(SERIES).sop_instance_uids == ALL
+    assert serve(down, empty, source).ensure_series(SERIES, HERE).sop_instance_uids == ALL
 
 
 def test_unknown_is_not_the_same_as_not_answered(serve: Serve) -> None:
     empty, down = SeriesSource([], "empty"), SeriesSource([], "down")
     down.failure = PacsUnavailable("down", "no connection")
     with pytest.raises(NotFound):
-        serve(empty).ensure_series(SERIES)
+        serve(empty).ensure_series(SERIES, HERE)
     with pytest.raises(PacsUnavailable, match="'down'"):
-        serve(empty, down).ensure_series(SERIES)
+        serve(empty, down).ensure_series(SERIES, HERE)
     with pytest.raises(NotFound):
         serve(empty).instance(ref(1))
     with pytest.raises(NotFound):
@@ -316,7 +319,7 @@ def test_what_is_here_while_the_pacs_is_down(
     archive.store(ref(1), first.part10)
     source.failure = PacsUnavailable("pacs", "no connection")
     service = serve(source)
-    holdings = service.ensure_series(SERIES)
+    holdings = service.ensure_series(SERIES, HERE)
     assert holdings.sop_instance_uids == (instance_uid(1),)
     assert holdings.warning == "PACS 'pacs': no connection"
     all_series, warning = service.study_series(study_uid())
@@ -330,7 +333,77 @@ def test_waiting_has_an_end(serve: Serve, source: SeriesSource) -> None:
     source.gate = threading.Event()
     service = serve(source, wait_s=0.05)
     with pytest.raises(PacsTimeout, match="'pacs'"):
-        service.ensure_series(SERIES)
+        service.ensure_series(SERIES, HERE)
     source.gate.set()
     landed(service)
-    assert service.ensure_series(SERIES).sop_instance_uids == ALL
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+
+
+# ---- clients that leave
+
+
+def test_what_nobody_waits_for_is_fetched_no_further(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    client = Presence()
+
+    def leave_after_two(number: int) -> None:
+        if number == 2:
+            client.leave()
+            deadline = time.monotonic() + 10  # its thread notices by itself
+            while not service.progress()[0]["error"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+
+    source.after_each = leave_after_two
+    service = serve(source)
+    with pytest.raises(ClientGone):
+        service.ensure_series(SERIES, client)
+    landed(service)
+    assert len(archive.stored) == 2, "what came is kept, no more is taken"
+    assert archive.records == {}
+    source.after_each = None
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+    assert source.retrieved[1:] == [only(3, 4, 5, 6)]
+
+
+def test_others_who_wait_are_served(serve: Serve, source: SeriesSource) -> None:
+    source.gate = threading.Event()
+    service = serve(source)
+    client = Presence()
+    with ThreadPoolExecutor(2) as threads:
+        leaving = threads.submit(service.ensure_series, SERIES, client)
+        staying = threads.submit(service.ensure_series, SERIES, HERE)
+        while not source.retrieved:
+            time.sleep(0.002)
+        client.leave()
+        with pytest.raises(ClientGone):
+            leaving.result(10)
+        source.gate.set()
+        assert staying.result(10).sop_instance_uids == ALL
+    assert source.retrieved == [WHOLE]
+
+
+def test_who_has_left_before_starts_nothing_that_stays(serve: Serve, source: SeriesSource) -> None:
+    client = Presence()
+    client.leave()
+    service = serve(source)
+    source.gate = threading.Event()
+    with pytest.raises(ClientGone):
+        service.ensure_series(SERIES, client)
+    source.gate.set()
+    landed(service)
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+
+
+def test_leaving_after_all_is_here_changes_nothing(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    archive.slow = threading.Event()
+    service = serve(source)
+    client = Presence()
+    assert service.ensure_series(SERIES, client).sop_instance_uids == ALL
+    client.leave()
+    archive.slow.set()
+    landed(service)
+    assert archive.records[SERIES].stored == SLICES

@@ -43,13 +43,14 @@ class Intake:
     ) -> Callable[[ReceivedInstance], None]:
         """What to give to Pacs.retrieve; `flight` finds the flight to tell of arrivals.
 
-        The sink raises the flight's ArchiveError once storing failed: more would be lost too.
+        The sink raises the flight's error once storing failed, because more would be lost too,
+        or once nobody waits for the series any more.
         """
 
         def take(received: ReceivedInstance) -> None:
             current = flight()
-            if current is not None and current.storing_error is not None:
-                raise current.storing_error
+            if current is not None and current.stop_error is not None:
+                raise current.stop_error
             if self._take(received, wanted) and current is not None:
                 current.arrived(received.sop_instance_uid, len(received.part10))
 

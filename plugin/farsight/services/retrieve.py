@@ -15,7 +15,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from farsight.dicom.elements import DicomObject
@@ -32,34 +31,16 @@ from farsight.model import Completeness, InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
 from farsight.services.bulk_queue import BulkQueue
+from farsight.services.holdings import Holdings, RetrieveLimits
 from farsight.services.intake import Intake
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
+from farsight.services.presence import ClientGone, Presence
 from farsight.services.series_flight import SeriesFlight
 from farsight.services.single_fetch import SingleFetches
 from farsight.services.source_listing import Listing, SourceListing
 
 LOG = logging.getLogger("farsight.retrieve")
-
-
-@dataclass(frozen=True, slots=True)
-class RetrieveLimits:
-    """passes: how often what is missing is asked for. wait_s: how long a client may wait."""
-
-    passes: int = 4
-    backoff_s: float = 0.25
-    wait_s: float = 600.0
-    bulk_threads: int = 4
-    associations_per_study: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """What there is of a series, and the warning to send along when that may not be all."""
-
-    series: SeriesRef
-    sop_instance_uids: tuple[str, ...]
-    warning: str | None = None
 
 
 class RetrieveService:
@@ -90,25 +71,35 @@ class RetrieveService:
 
     # ---- series
 
-    def ensure_series(self, series: SeriesRef) -> Holdings:
-        """Blocks until the series is here.
+    def ensure_series(self, series: SeriesRef, presence: Presence) -> Holdings:
+        """Blocks until the series is here, or the client has left.
 
         Raises: NotFound, PacsError (nothing here and the PACS failed, or it failed in the
-        middle), ArchiveError. A series the PACS can't deliver whole comes with a warning.
+        middle), ArchiveError, ClientGone. A series the PACS can't deliver whole comes with a
+        warning.
         """
-        started = self.start_series(series)
-        return self.settle_series(series, started)
+        return self.ensure_all((series,), presence)[0]
 
-    def start_series(self, series: SeriesRef) -> SeriesFlight | None:
-        """Begins to fetch a series unless it is complete here; None if it is."""
+    def ensure_all(self, wanted: Sequence[SeriesRef], presence: Presence) -> list[Holdings]:
+        """The same for several at once. Raises: as ensure_series, for the first that fails."""
+        started = [(series, self._start(series)) for series in wanted]
+        try:
+            return [self._settle(series, flight, presence) for series, flight in started]
+        finally:
+            for _, flight in started:
+                if flight is not None:
+                    flight.leave()
+
+    def _start(self, series: SeriesRef) -> SeriesFlight | None:
+        """Joins the flight of a series, or begins one; None where it is complete here."""
         flight = self._flight_of(series)
-        if flight is not None and flight.error is None:
+        if flight is not None and flight.join():
             return flight
         if self._is_complete(series) or not self._listing.has_sources:
             return None
         with self._lock:
             flight = self._flights.get(series)
-            if flight is not None and flight.error is None:
+            if flight is not None and flight.join():
                 return flight
             flight = started = SeriesFlight(series)
             self._flights[series] = started
@@ -119,14 +110,15 @@ class RetrieveService:
         with self._lock:
             return self._flights.get(series)
 
-    def settle_series(self, series: SeriesRef, flight: SeriesFlight | None) -> Holdings:
-        """Waits for what start_series began."""
+    def _settle(
+        self, series: SeriesRef, flight: SeriesFlight | None, presence: Presence
+    ) -> Holdings:
         if flight is None:
             held = self._intake.held(series)
             if not held:
                 raise NotFound(f"series {series.series_instance_uid} is not stored")
             return Holdings(series, tuple(sorted(held)))
-        if not flight.wait_all_here(self._limits.wait_s):
+        if not flight.wait_all_here(self._limits.wait_s, presence):
             raise PacsTimeout(flight.source, f"series not retrieved in {self._limits.wait_s:g} s")
         in_memory = self._tier.instances(series)  # first: what is stored next may leave memory
         here = in_memory | self._intake.held(series)
@@ -147,13 +139,16 @@ class RetrieveService:
     def _fly(self, flight: SeriesFlight) -> None:
         """The fetching thread of one flight."""
         try:
+            if flight.stop_error is not None:
+                raise flight.stop_error
             listing = self._listing.series_instances(flight.series)
             expected = listing.instances
             held = self._intake.held(flight.series) & expected.keys()
             flight.expect(listing.pacs.name, expected, held)
             self._fetch_missing(listing, flight)
         except FarsightError as error:
-            LOG.warning("series %s: %s", flight.series.series_instance_uid, error)
+            level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING
+            LOG.log(level, "series %s: %s", flight.series.series_instance_uid, error)
             flight.fail(error)
         except BaseException:
             flight.fail(FarsightError("the retrieve ended by an internal error"))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from farsight.errors import ArchiveError, FarsightError
 from farsight.model import SeriesRef
+from farsight.services.presence import ClientGone, Presence
 
 
 class SeriesFlight:
@@ -28,7 +29,29 @@ class SeriesFlight:
         self._received_bytes = 0
         self._error: FarsightError | None = None
         self._fetched = False
+        self._waiting = 1
         self._landed = threading.Event()
+
+    def join(self) -> bool:
+        """One more waits for this series. False: too late, it ended in an error."""
+        with self._changed:
+            if self._error is not None:
+                return False
+            self._waiting += 1
+            return True
+
+    def leave(self) -> None:
+        """One less waits for it; what nobody waits for is fetched no further."""
+        with self._changed:
+            self._waiting -= 1
+            if self._waiting == 0 and not self._over():
+                self._error = ClientGone("nobody waits for the series any more")
+                self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Lets those who wait look again at what they wait for."""
+        with self._changed:
+            self._changed.notify_all()
 
     def expect(self, source: str, expected: Mapping[str, str], held: frozenset[str]) -> None:
         """What the source lists (SOPInstanceUID -> SOPClassUID or "") and what is stored of it."""
@@ -86,10 +109,10 @@ class SeriesFlight:
             return self._error
 
     @property
-    def storing_error(self) -> ArchiveError | None:
-        """Why nothing more of this series can be stored, if that is so."""
+    def stop_error(self) -> ArchiveError | ClientGone | None:
+        """Why nothing more is to be fetched, if that is so: it can't be stored, or nobody waits."""
         error = self.error
-        return error if isinstance(error, ArchiveError) else None
+        return error if isinstance(error, ArchiveError | ClientGone) else None
 
     @property
     def expected(self) -> Mapping[str, str] | None:
@@ -100,11 +123,17 @@ class SeriesFlight:
         with self._changed:
             return len(self._stored)
 
-    def wait_all_here(self, timeout_s: float) -> bool:
-        """Until every expected instance is here or an error ends it. False: time is over."""
+    def wait_all_here(self, timeout_s: float, presence: Presence) -> bool:
+        """Until every expected instance is here or an error ends it. False: time is over.
+
+        Raises: ClientGone when who waits here has left.
+        """
         deadline = time.monotonic() + timeout_s
+        presence.when_gone(self.wake)
         with self._changed:
             while not self._over():
+                if presence.gone:
+                    raise ClientGone("the client has left")
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     return False

@@ -12,7 +12,9 @@ from farsight.dicom.elements import DicomObject
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.ps318.dicom_json import DicomJson
-from farsight.services.retrieve import Holdings, RetrieveService
+from farsight.services.holdings import Holdings
+from farsight.services.presence import Presence
+from farsight.services.retrieve import RetrieveService
 
 _INSTANCE_NUMBER = 0x00200013
 
@@ -62,18 +64,19 @@ class ServeService:
                 InstanceRef(series.study_instance_uid, series.series_instance_uid, uid)
             )
 
-    def series(self, series: SeriesRef) -> Holdings:
+    def series(self, series: SeriesRef, presence: Presence) -> Holdings:
         """What there is of a series, once it is here. Raises: as RetrieveService.ensure_series."""
-        return self._retrieve.ensure_series(series)
+        return self._retrieve.ensure_series(series, presence)
 
-    def study(self, study_instance_uid: str) -> tuple[list[Holdings], tuple[str, ...]]:
+    def study(
+        self, study_instance_uid: str, presence: Presence
+    ) -> tuple[list[Holdings], tuple[str, ...]]:
         """What there is of every series of a study, once all is here, and the warnings.
 
         Raises: as RetrieveService.ensure_series.
         """
         all_series, warning = self._retrieve.study_series(study_instance_uid)
-        flights = [(series, self._retrieve.start_series(series)) for series in all_series]
-        settled = [self._retrieve.settle_series(series, flight) for series, flight in flights]
+        settled = self._retrieve.ensure_all(all_series, presence)
         warnings = [warning, *(holdings.warning for holdings in settled)]
         return settled, tuple(text for text in warnings if text is not None)
 
@@ -83,17 +86,17 @@ class ServeService:
         """`root`: absolute URL of the service with its trailing slash, for BulkDataURIs."""
         return Metadata(_array([self._json.encode(self.instance(ref), _bulk_data_root(root, ref))]))
 
-    def series_metadata(self, series: SeriesRef, root: str) -> Metadata:
+    def series_metadata(self, series: SeriesRef, root: str, presence: Presence) -> Metadata:
         """The metadata of every instance, in the order of their instance numbers."""
-        holdings = self.series(series)  # at once where the series is known to be complete
+        holdings = self.series(series, presence)  # at once where the series is known to be complete
         cached = self._lookup(series, root)
         if cached is not None and holdings.warning is None:
             return Metadata(cached.json)
         return self._build(holdings, root, self._archive.series_version(series))
 
-    def study_metadata(self, study_instance_uid: str, root: str) -> Metadata:
+    def study_metadata(self, study_instance_uid: str, root: str, presence: Presence) -> Metadata:
         """The metadata of every instance of every series."""
-        settled, warnings = self.study(study_instance_uid)
+        settled, warnings = self.study(study_instance_uid, presence)
         arrays = [
             self._build(holdings, root, self._archive.series_version(holdings.series)).json
             for holdings in settled

@@ -19,6 +19,7 @@ import uvicorn
 
 from farsight.errors import BadRequest, FarsightError, PayloadTooLarge, SettingsError
 from farsight.ps318.multipart_related import RelatedBody
+from farsight.services.presence import Presence
 from farsight.web.base_url import BaseUrl
 from farsight.web.bounded_protocol import protocol_class
 from farsight.web.credentials import Credentials
@@ -29,6 +30,8 @@ from farsight.web.worker_pool import Overloaded, WorkerPool
 LOG = logging.getLogger("farsight.web")
 _MAX_QUERY_PARAMETERS = 20_000
 _GRACE_S = 2
+#: Watching for a client's leaving costs more than a quick answer.
+_WATCH_AFTER_S = 0.2
 _BACKLOG = 2048
 
 Scope = dict[str, Any]
@@ -109,7 +112,6 @@ class FullDoor:
     async def _application(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        request: Request | None = None
         try:
             headers = _headers(scope)
             self._credentials.check(headers.get("authorization"))
@@ -117,11 +119,25 @@ class FullDoor:
             if body is None:
                 return
             request = self._request(scope, headers, body)
-            asked = request
-            response = await self._on_worker(lambda: self._router.handle(asked))
+            response = await self._handle(request, receive)
         except FarsightError as error:
             response = error_response(error)
         await self._send(response, receive, send, with_body=scope["method"] != "HEAD")
+
+    async def _handle(self, request: Request, receive: Any) -> Response:
+        """The router's answer; a client that leaves while it is waited for is told of."""
+        watching: list[asyncio.Task[None]] = []
+
+        def watch() -> None:
+            watching.append(asyncio.ensure_future(_tell_when_gone(receive, request.presence)))
+
+        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
+        try:
+            return await self._on_worker(lambda: self._router.handle(request))
+        finally:
+            timer.cancel()
+            for task in watching:
+                task.cancel()
 
     def _request(self, scope: Scope, headers: dict[str, str], body: bytes) -> Request:
         try:
@@ -206,6 +222,11 @@ class FullDoor:
 def _wake(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(over.set)
+
+
+async def _tell_when_gone(receive: Any, presence: Presence) -> None:
+    await _disconnected(receive)
+    presence.leave()
 
 
 async def _disconnected(receive: Any) -> None:

@@ -23,7 +23,8 @@ from farsight.ps318.media_type import (
 from farsight.ps318.multipart_related import Part, RelatedBody, new_boundary
 from farsight.ps318.resource_path import Action, ResourcePath
 from farsight.ps318.warning import warning_value
-from farsight.services.retrieve import Holdings
+from farsight.services.holdings import Holdings
+from farsight.services.presence import Presence
 from farsight.services.serve import Metadata, ServeService
 from farsight.web.byte_range import with_range
 from farsight.web.messages import Request, Response
@@ -63,9 +64,9 @@ class RetrieveHandler:
         if path.level is Level.IMAGE:
             metadata = self._serve.instance_metadata(_instance(path), root_url)
         elif path.level is Level.SERIES:
-            metadata = self._serve.series_metadata(_series(path), root_url)
+            metadata = self._serve.series_metadata(_series(path), root_url, request.presence)
         else:
-            metadata = self._serve.study_metadata(_study(path), root_url)
+            metadata = self._serve.study_metadata(_study(path), root_url, request.presence)
         headers = [("Content-Type", media_type), _VARY]
         body = metadata.json
         if "gzip" in request.headers.get("accept-encoding", ""):
@@ -86,15 +87,17 @@ class RetrieveHandler:
             instance = self._serve.instance(_instance(path))
             choice = choose_dicom(accept, {instance.transfer_syntax_uid}, single_part=True)
             return _objects_response(choice, iter((instance,)))
-        settled, warnings = self._settled(path)
+        settled, warnings = self._settled(path, request.presence)
         choice = self._choose_for_all(accept, settled)
         response = _objects_response(choice, self._each(settled))
         return _maybe_short(response, warnings, request.base_url + self._root)
 
-    def _settled(self, path: ResourcePath) -> tuple[list[Holdings], tuple[str, ...]]:
+    def _settled(
+        self, path: ResourcePath, presence: Presence
+    ) -> tuple[list[Holdings], tuple[str, ...]]:
         if path.level is Level.STUDY:
-            return self._serve.study(_study(path))
-        holdings = self._serve.series(_series(path))
+            return self._serve.study(_study(path), presence)
+        holdings = self._serve.series(_series(path), presence)
         return [holdings], () if holdings.warning is None else (holdings.warning,)
 
     def _choose_for_all(self, accept: Accept, settled: Collection[Holdings]) -> DicomChoice:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from farsight.ps318.multipart_related import RelatedBody
+from farsight.services.presence import Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Request:
     query: decoded pairs in the order sent, repeated names kept.
     headers: names in lower case.
     base_url: scheme and host as the client knows us, no trailing slash: "http://host:8043".
+    presence: tells when the client has left; where the door can't know, it never does.
     """
 
     method: str
@@ -24,6 +26,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     base_url: str = ""
+    presence: Presence = field(default_factory=Presence, compare=False)
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter, or None."""
