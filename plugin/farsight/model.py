@@ -74,12 +74,16 @@ class IdentifierKey:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedInstance:
-    """One instance as it came over DIMSE, wrapped into Part 10 bytes, otherwise untouched."""
+    """One instance as it came over DIMSE, wrapped into Part 10 bytes, otherwise untouched.
+
+    of_study: the PACS was asked for the whole study, so it may be of any series.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     part10: bytes
+    of_study: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,10 @@ class FakePacs:
         return self._name
 
     @property
+    def requests_at_once(self) -> int:
+        return 1
+
+    @property
     def ae_title(self) -> str:
         return self._name.upper()
 

@@ -10,7 +10,7 @@ from io import BytesIO
 from pydicom.dataset import Dataset
 
 from farsight.dicom.part10 import parse_object
-from farsight.errors import ArchiveFull, NotFound, PacsError
+from farsight.errors import ArchiveFull, NotFound, PacsError, PacsFailure
 from farsight.model import (
     Attributes,
     Completeness,
@@ -30,6 +30,7 @@ _TAGS = {
     "00080016": "SOPClassUID",
     "00080060": "Modality",
 }
+_COUNT = "00201209"
 
 
 def part10(data_set: Dataset) -> bytes:
@@ -62,7 +63,8 @@ class SeriesSource:
 
     omits: SOPInstanceUID -> how often it is left out. sends_along: sent with every retrieve.
     fails_after: after so many instances `failure` is raised. gate: waited for before sending.
-    after_each: called with the number of instances delivered so far.
+    after_each: called with the number of instances delivered so far. lists_instances: answers at
+    IMAGE level. counts: tells NumberOfSeriesRelatedInstances.
     """
 
     def __init__(self, objects: Sequence[Dataset], name: str = "pacs") -> None:
@@ -75,6 +77,9 @@ class SeriesSource:
         self.gate: threading.Event | None = None
         self.after_each: Callable[[int], None] | None = None
         self.moves_to: Callable[[InstanceRef, bytes], None] | None = None
+        self.at_once = 1
+        self.lists_instances = True
+        self.counts = True
         self.finds = 0
         self.retrieved: list[Retrieved] = []
         self._lock = threading.Lock()
@@ -87,6 +92,10 @@ class SeriesSource:
     def ae_title(self) -> str:
         return self._name.upper()
 
+    @property
+    def requests_at_once(self) -> int:
+        return self.at_once
+
     def echo(self) -> None:
         raise AssertionError("a retrieve never echoes")
 
@@ -96,14 +105,22 @@ class SeriesSource:
         self.finds += 1
         if self.failure is not None and self.fails_after is None:
             raise self.failure
+        if level is Level.IMAGE and not self.lists_instances:
+            raise PacsFailure(self._name, "C-FIND: identifier does not match SOP class", 0xA900)
         wanted = {key.tag: key.value for key in identifier if key.value}
         seen: set[tuple[str, ...]] = set()
         for one in self.objects:
-            row = {key.tag: str(one[_TAGS[key.tag]].value) for key in identifier}
+            row = {
+                key.tag: self._count() if key.tag == _COUNT else str(one[_TAGS[key.tag]].value)
+                for key in identifier
+            }
             shown = tuple(row.values())
             if all(row[tag] == value for tag, value in wanted.items()) and shown not in seen:
                 seen.add(shown)
                 yield {tag: {"vr": "UI", "Value": [value]} for tag, value in row.items()}
+
+    def _count(self) -> str:
+        return str(len(self.objects)) if self.counts else ""
 
     def retrieve(
         self,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from fakes.series_source import MemoryArchive, Retrieved, SeriesSource, received
 from farsight.errors import (
     ArchiveFull,
     NotFound,
+    PacsFailure,
     PacsTimeout,
     PacsUnavailable,
     RetrieveIncomplete,
@@ -407,3 +409,102 @@ def test_leaving_after_all_is_here_changes_nothing(
     archive.slow.set()
     landed(service)
     assert archive.records[SERIES].stored == SLICES
+
+
+# ---- PACS with little to say
+
+
+def test_a_pacs_that_only_counts(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    source.lists_instances = False
+    service = serve(source)
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+    landed(service)
+    assert archive.records[SERIES].expected == SLICES
+    assert serve(source).instance(ref(2)).sop_instance_uid == instance_uid(2)
+
+
+def test_fewer_than_counted_is_short(serve: Serve, source: SeriesSource) -> None:
+    source.lists_instances = False
+    source.omits = {instance_uid(2): math.inf}
+    holdings = serve(source).ensure_series(SERIES, HERE)
+    assert len(holdings.sop_instance_uids) == SLICES - 1
+    assert "delivered 5 of the 6" in (holdings.warning or "")
+    assert source.retrieved == [WHOLE] * 3
+
+
+def test_neither_list_nor_count_is_an_error(serve: Serve, source: SeriesSource) -> None:
+    source.lists_instances = False
+    source.counts = False
+    with pytest.raises(PacsFailure, match="0xA900"):
+        serve(source).ensure_series(SERIES, HERE)
+
+
+def test_a_whole_study_that_comes_for_one_series(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    other = replace(received(ct_slice(1, series=2, size=8)), of_study=True)
+    foreign = replace(received(ct_slice(1, study=2, size=8)), of_study=True)
+    source.sends_along = [other, foreign]
+    service = serve(source)
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+    landed(service)
+    deadline = time.monotonic() + 10
+    while len(archive.stored) < SLICES + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    assert {stored.series_instance_uid for stored in archive.stored} == {
+        series_uid(1),
+        series_uid(2),
+    }
+    assert list(archive.records) == [SERIES]
+
+
+# ---- parts over a far line
+
+MANY = 100
+
+
+@pytest.fixture
+def far() -> SeriesSource:
+    source = SeriesSource([ct_slice(number, size=8) for number in range(1, MANY + 1)])
+    source.at_once = 2
+    return source
+
+
+def test_a_far_series_comes_in_parts_at_once(
+    serve: Serve, far: SeriesSource, archive: MemoryArchive
+) -> None:
+    both = threading.Barrier(2, timeout=10)
+    first_two = iter([both.wait, both.wait])
+
+    def meet(_number: int) -> None:
+        next(first_two, lambda: 0)()
+
+    far.after_each = meet
+    service = serve(far)
+    assert len(service.ensure_series(SERIES, HERE).sop_instance_uids) == MANY
+    landed(service)
+    assert archive.records[SERIES].stored == MANY
+    assert sorted(len(asked.sop_instance_uids) for asked in far.retrieved) == [20, 40, 40]
+    named = [uid for asked in far.retrieved for uid in asked.sop_instance_uids]
+    assert len(set(named)) == len(named) == MANY, "each instance is asked for once"
+
+
+def test_a_part_that_fails_is_asked_for_again_whole(serve: Serve, far: SeriesSource) -> None:
+    far.fails_after, far.failure = 30, PacsUnavailable("pacs", "connection lost")
+
+    def mend(number: int) -> None:
+        if number == 30:
+            far.fails_after = None
+
+    far.after_each = mend
+    service = serve(far)
+    assert len(service.ensure_series(SERIES, HERE).sop_instance_uids) == MANY
+
+
+def test_small_series_are_not_split(serve: Serve, source: SeriesSource) -> None:
+    source.at_once = 2
+    serve(source).ensure_series(SERIES, HERE)
+    assert source.retrieved == [WHOLE]

@@ -79,6 +79,11 @@ class AssociationPool:
         with self._changed:
             return self._open
 
+    @property
+    def bulk_limit(self) -> int:
+        """How many at most are given to work that isn't urgent."""
+        return self._most - 1 if self._most >= 3 else self._most
+
     @contextmanager
     def lease(self, request: AssociationRequest, *, urgent: bool) -> Iterator[Connection]:
         """A connection for `request`, kept for the next user if it is still usable afterwards.
@@ -162,9 +167,7 @@ class AssociationPool:
         limit = self._most
         if urgent:
             return busy < limit
-        return busy < (limit - 1 if limit >= 3 else limit) and not (
-            self._urgent_waiting and busy >= limit - 1
-        )
+        return busy < self.bulk_limit and not (self._urgent_waiting and busy >= limit - 1)
 
     def _claim(self, request: AssociationRequest, stale: list[Connection]) -> Connection | None:
         """A kept connection or None, with one permit counted for either; called under the lock."""

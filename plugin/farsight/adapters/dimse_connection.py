@@ -86,6 +86,7 @@ class Connection:
             raise
 
     def _connect(self, address: tuple[str, int]) -> socket.socket:
+        started = time.monotonic()
         try:
             connected = socket.create_connection(address, timeout=self._timeouts.connect_s)
         except TimeoutError as error:
@@ -96,6 +97,7 @@ class Connection:
             raise PacsUnavailable(
                 self._name, f"no connection to {address[0]}:{address[1]} ({error.strerror})"
             ) from error
+        self.round_trip_s = time.monotonic() - started
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connected if self._tls is None else self._secured(connected, self._tls)

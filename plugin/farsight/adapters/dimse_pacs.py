@@ -25,6 +25,8 @@ LOG = logging.getLogger("farsight.dimse")
 #: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
 _SPLIT_AT_ATTEMPT, _MOST_SPLIT = 2, 100
 _UNANSWERED_STORES = 16
+#: A round trip that makes a series worth splitting.
+_FAR_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class DimsePacs:
         self._tell = learned
         self._breaker = CircuitBreaker(address.name, address.breaker)
         self._pool = AssociationPool(address.name, address.limits, self._connect, self._has_limit)
+        self._round_trip_s = 0.0
         self._patient_ids = PatientIds()
         self._finder = Finder(
             address.name,
@@ -97,6 +100,15 @@ class DimsePacs:
         fixed = self._address.retrieve
         return self._manners.engine if fixed == "auto" else fixed
 
+    @property
+    def requests_at_once(self) -> int:
+        """See ports.Pacs: over a far line every instance costs a round trip."""
+        manners = self._manners
+        takes_lists = manners.uid_lists and manners.finest_level is Level.IMAGE
+        if self._round_trip_s < _FAR_S or not takes_lists or self.engine == C_MOVE:
+            return 1
+        return max(1, self._pool.bulk_limit)
+
     def adopt(self, manners: Manners) -> None:
         """What was learned before this start."""
         self._manners = manners
@@ -111,13 +123,15 @@ class DimsePacs:
     def _connect(self, request: AssociationRequest) -> Connection:
         address = self._address
         with self._breaker.guard():
-            return Connection(
+            connection = Connection(
                 address.name,
                 (address.host, address.port),
                 request,
                 address.timeouts,
                 address.tls,
             )
+        self._round_trip_s = connection.round_trip_s
+        return connection
 
     @contextmanager
     def _exchange(

@@ -31,7 +31,7 @@ def get(
     message = exchange.ask(commands.C_GET_RQ, identifier)
     while True:
         if message.command.field == commands.C_STORE_RQ:
-            _take_instance(name, exchange, message, sink)
+            _take_instance(name, exchange, message, sink, of_study=level is Level.STUDY)
         elif message.command.field != commands.C_GET_RSP:
             raise PacsFailure(name, f"command 0x{message.command.field:04X} in C-GET")
         elif message.command.status not in status.PENDING:
@@ -40,7 +40,9 @@ def get(
         message = exchange.receive()
 
 
-def _take_instance(name: str, exchange: Exchange, message: Message, sink: Sink) -> None:
+def _take_instance(
+    name: str, exchange: Exchange, message: Message, sink: Sink, *, of_study: bool
+) -> None:
     """Answers the C-STORE first, so that the PACS sends on while we look at what came."""
     command = message.command
     stored_as = exchange.connection.accepted.contexts.get(message.context_id)
@@ -52,6 +54,7 @@ def _take_instance(name: str, exchange: Exchange, message: Message, sink: Sink) 
         command.text(commands.AFFECTED_SOP_INSTANCE_UID),
         stored_as.transfer_syntax,
         message.data_set,
+        of_study,
     )
     try:
         sink(received)

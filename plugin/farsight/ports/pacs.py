@@ -26,6 +26,11 @@ class Pacs(Protocol):
         """Its AE title, for (0008,0054) RetrieveAETitle."""
         ...
 
+    @property
+    def requests_at_once(self) -> int:
+        """Into how many requests at once a large retrieve is worth splitting; 1: it isn't."""
+        ...
+
     def find(
         self, level: Level, identifier: Sequence[IdentifierKey], *, max_rows: int | None = None
     ) -> Iterator[Attributes]:

@@ -39,43 +39,52 @@ class Intake:
         return ref in self._tier or ref.sop_instance_uid in self.held(ref.series)
 
     def sink(
-        self, wanted: SeriesRef, flight: Callable[[], SeriesFlight | None]
+        self, wanted: SeriesRef, flight_of: Callable[[SeriesRef], SeriesFlight | None]
     ) -> Callable[[ReceivedInstance], None]:
-        """What to give to Pacs.retrieve; `flight` finds the flight to tell of arrivals.
+        """What to give to Pacs.retrieve; `flight_of` finds the flight to tell of arrivals.
 
         The sink raises the flight's error once storing failed, because more would be lost too,
         or once nobody waits for the series any more.
         """
 
         def take(received: ReceivedInstance) -> None:
-            current = flight()
+            current = flight_of(wanted)
             if current is not None and current.stop_error is not None:
                 raise current.stop_error
-            if self._take(received, wanted) and current is not None:
-                current.arrived(received.sop_instance_uid, len(received.part10))
+            ref = self._take(received, wanted)
+            flight = None if ref is None else flight_of(ref.series)
+            if flight is not None:
+                flight.arrived(received.sop_instance_uid, len(received.part10))
 
         return take
 
-    def _take(self, received: ReceivedInstance, wanted: SeriesRef) -> bool:
+    def _take(self, received: ReceivedInstance, wanted: SeriesRef) -> InstanceRef | None:
+        """Where it belongs; None if it can't be taken.
+
+        Of a PACS that knows retrieves of whole studies only, every series is taken.
+        """
         try:
             instance = parse_object(received.part10)
             ref = _ref_of(instance)
         except MalformedDicom as error:
             LOG.error("instance %s is not readable: %s", received.sop_instance_uid, error)
-            return False
-        if ref.series != wanted or ref.sop_instance_uid != received.sop_instance_uid:
+            return None
+        asked_for = ref.series == wanted or (
+            received.of_study and ref.study_instance_uid == wanted.study_instance_uid
+        )
+        if not asked_for or ref.sop_instance_uid != received.sop_instance_uid:
             LOG.error(
                 "instance %s came with series %s, asked was %s: ignored",
                 received.sop_instance_uid,
                 ref.series_instance_uid,
                 wanted.series_instance_uid,
             )
-            return False
+            return None
         if ref.sop_instance_uid in self.held(ref.series):
             self._tier.add_stored(ref, instance)
         elif self._tier.add_unstored(ref, instance):
             self._persister.submit(ref, instance, self._stored)
-        return True
+        return ref
 
 
 def _ref_of(instance: DicomObject) -> InstanceRef:

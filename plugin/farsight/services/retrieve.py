@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -36,9 +35,10 @@ from farsight.services.intake import Intake
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.presence import ClientGone, Presence
+from farsight.services.series_fetch import SeriesFetch
 from farsight.services.series_flight import SeriesFlight
 from farsight.services.single_fetch import SingleFetches
-from farsight.services.source_listing import Listing, SourceListing
+from farsight.services.source_listing import SourceListing
 
 LOG = logging.getLogger("farsight.retrieve")
 
@@ -62,6 +62,7 @@ class RetrieveService:
         self._lock = threading.Lock()
         self._flights: dict[SeriesRef, SeriesFlight] = {}
         self._intake = Intake(archive, tier, persister, self._stored_one)
+        self._fetch = SeriesFetch(archive, self._intake, self._bulk, limits, self._flight_of)
         self._single = SingleFetches(
             self._listing, archive, self._intake, self._flight_of, limits.wait_s
         )
@@ -142,10 +143,9 @@ class RetrieveService:
             if flight.stop_error is not None:
                 raise flight.stop_error
             listing = self._listing.series_instances(flight.series)
-            expected = listing.instances
-            held = self._intake.held(flight.series) & expected.keys()
-            flight.expect(listing.pacs.name, expected, held)
-            self._fetch_missing(listing, flight)
+            held = listing.expected.among(self._intake.held(flight.series))
+            flight.expect(listing.pacs.name, listing.expected, held)
+            self._fetch.fetch(listing, flight)
         except FarsightError as error:
             level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING
             LOG.log(level, "series %s: %s", flight.series.series_instance_uid, error)
@@ -158,46 +158,6 @@ class RetrieveService:
             # What single fetches stored meanwhile was not announced to this flight.
             flight.stored(self._intake.held(flight.series))
             self._land(flight)
-
-    def _fetch_missing(self, listing: Listing, flight: SeriesFlight) -> None:
-        failure: PacsError | None = None
-        for attempt in range(self._limits.passes):
-            missing = sorted(flight.missing())
-            if not missing:
-                return
-            if attempt:
-                time.sleep(self._limits.backoff_s * 2 ** (attempt - 1))
-            failure = self._one_pass(listing, flight, missing, attempt)
-        if missing := sorted(flight.missing()):
-            expected = len(listing.instances)
-            name = listing.pacs.name
-            raise failure or RetrieveIncomplete(name, expected - len(missing), expected)
-
-    def _one_pass(
-        self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], attempt: int
-    ) -> PacsError | None:
-        """Asks once; a failure is returned, because another pass may mend it."""
-        series = flight.series
-        try:
-            listing.pacs.retrieve(
-                series.study_instance_uid,
-                series.series_instance_uid,
-                () if len(missing) == len(listing.instances) else missing,
-                listing.classes_of(missing, attempt),
-                self._intake.sink(series, lambda: flight),
-                attempt=attempt,
-            )
-        except PacsError as error:
-            return error
-        finally:
-            self._note_stored(flight)
-        return None
-
-    def _note_stored(self, flight: SeriesFlight) -> None:
-        """Counts what reached the archive by other ways, C-MOVE above all."""
-        if flight.missing():
-            self._archive.reload(flight.series.study_instance_uid)
-            flight.stored(self._intake.held(flight.series))
 
     def stored_elsewhere(self, ref: InstanceRef) -> None:
         """Tells that the archive took an instance that didn't come through here."""
@@ -224,10 +184,10 @@ class RetrieveService:
             return
         expected = flight.expected
         if flight.error is None and expected is not None:
-            stored = len(self._intake.held(flight.series) & expected.keys())
-            if stored == len(expected):
+            stored = len(expected.among(self._intake.held(flight.series)))
+            if stored >= expected.count:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                record = Completeness(len(expected), stored, flight.source, now)
+                record = Completeness(expected.count, stored, flight.source, now)
                 try:
                     self._archive.mark_complete(flight.series, record)
                 except ArchiveError as error:

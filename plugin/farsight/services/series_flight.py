@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 
 from farsight.errors import ArchiveError, FarsightError
 from farsight.model import SeriesRef
+from farsight.services.expected import Expected
 from farsight.services.presence import ClientGone, Presence
 
 
@@ -23,7 +23,7 @@ class SeriesFlight:
         self.started_at = time.time()
         self.source = ""
         self._changed = threading.Condition()
-        self._expected: Mapping[str, str] | None = None
+        self._expected: Expected | None = None
         self._here: set[str] = set()
         self._stored: set[str] = set()
         self._received_bytes = 0
@@ -53,8 +53,8 @@ class SeriesFlight:
         with self._changed:
             self._changed.notify_all()
 
-    def expect(self, source: str, expected: Mapping[str, str], held: frozenset[str]) -> None:
-        """What the source lists (SOPInstanceUID -> SOPClassUID or "") and what is stored of it."""
+    def expect(self, source: str, expected: Expected, held: frozenset[str]) -> None:
+        """What the source lists and what is stored of it."""
         with self._changed:
             self.source = source
             self._expected = expected
@@ -89,9 +89,14 @@ class SeriesFlight:
             self._changed.notify_all()
 
     def missing(self) -> frozenset[str]:
-        """Expected and not here yet."""
+        """Expected by name, and not here yet."""
         with self._changed:
-            return frozenset((self._expected or {}).keys() - self._here)
+            return frozenset() if self._expected is None else self._expected.missing(self._here)
+
+    def lacks(self) -> int:
+        """How many are not here yet; 0 while nothing is expected."""
+        with self._changed:
+            return 0 if self._expected is None else self._expected.lacks(self._here)
 
     def may_land(self) -> bool:
         """True once, when fetching is over and nothing that is here still has to be stored."""
@@ -115,7 +120,7 @@ class SeriesFlight:
         return error if isinstance(error, ArchiveError | ClientGone) else None
 
     @property
-    def expected(self) -> Mapping[str, str] | None:
+    def expected(self) -> Expected | None:
         with self._changed:
             return self._expected
 
@@ -143,7 +148,7 @@ class SeriesFlight:
     def _over(self) -> bool:
         if self._error is not None or self._fetched:
             return True
-        return self._expected is not None and self._expected.keys() <= self._here
+        return self._expected is not None and self._expected.lacks(self._here) == 0
 
     def progress(self) -> dict[str, object]:
         """For GET /farsight/retrieves."""
@@ -153,7 +158,7 @@ class SeriesFlight:
                 "study": self.series.study_instance_uid,
                 "series": self.series.series_instance_uid,
                 "source": self.source,
-                "expected": None if self._expected is None else len(self._expected),
+                "expected": None if self._expected is None else self._expected.count,
                 "received": len(self._here),
                 "stored": len(self._stored),
                 "bytes": self._received_bytes,

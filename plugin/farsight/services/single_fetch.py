@@ -87,7 +87,7 @@ class SingleFetches:
                 ref.series_instance_uid,
                 uids,
                 listing.classes_of(uids, attempt),
-                self._intake.sink(ref.series, lambda: self._flight_of(ref.series)),
+                self._intake.sink(ref.series, self._flight_of),
                 urgent=True,
                 attempt=attempt,
             )

@@ -1,0 +1,127 @@
+"""What a flight lacks, fetched pass by pass from its source, over a far line in parts at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from farsight.errors import FarsightError, PacsError, RetrieveIncomplete
+from farsight.model import SeriesRef
+from farsight.ports.archive import Archive
+from farsight.services.bulk_queue import BulkQueue
+from farsight.services.holdings import RetrieveLimits
+from farsight.services.intake import Intake
+from farsight.services.series_flight import SeriesFlight
+from farsight.services.source_listing import Listing
+
+#: Instances per request when a series is split: a request costs a round trip, each of them too.
+_PART = 40
+
+
+class SeriesFetch:
+    """Runs on the flight's thread; helpers for parts come from the same queue. Thread-safe."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        intake: Intake,
+        bulk: BulkQueue,
+        limits: RetrieveLimits,
+        flight_of: Callable[[SeriesRef], SeriesFlight | None],
+    ) -> None:
+        self._archive = archive
+        self._intake = intake
+        self._bulk = bulk
+        self._limits = limits
+        self._flight_of = flight_of
+
+    def fetch(self, listing: Listing, flight: SeriesFlight) -> None:
+        """Asks again for what is missing, with a growing pause, until all is here or time is over.
+
+        Raises: RetrieveIncomplete, the last PacsError, ArchiveError, ClientGone.
+        """
+        failure: PacsError | None = None
+        for attempt in range(self._limits.passes):
+            if not flight.lacks():
+                return
+            if attempt:
+                time.sleep(self._limits.backoff_s * 2 ** (attempt - 1))
+            failure = self._one_pass(listing, flight, sorted(flight.missing()), attempt)
+        if lacking := flight.lacks():
+            expected = listing.expected.count
+            raise failure or RetrieveIncomplete(listing.pacs.name, expected - lacking, expected)
+
+    def _one_pass(
+        self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], attempt: int
+    ) -> PacsError | None:
+        """Asks once; a failure is returned, because another pass may mend it."""
+        at_once = listing.pacs.requests_at_once if attempt == 0 else 1
+        try:
+            if at_once > 1 and len(missing) > _PART:
+                self._in_parts(listing, flight, missing, at_once)
+            else:
+                self._ask(listing, flight, missing, attempt)
+        except PacsError as error:
+            return error
+        finally:
+            self._note_stored(flight)
+        return None
+
+    def _ask(
+        self, listing: Listing, flight: SeriesFlight, uids: Sequence[str], attempt: int
+    ) -> None:
+        series = flight.series
+        listing.pacs.retrieve(
+            series.study_instance_uid,
+            series.series_instance_uid,
+            () if len(uids) == len(listing.expected.instances) else uids,
+            listing.classes_of(uids, attempt),
+            self._intake.sink(series, self._flight_of),
+            attempt=attempt,
+        )
+
+    def _in_parts(
+        self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], at_once: int
+    ) -> None:
+        """Parts in order, whoever is free takes the next; the first error ends all.
+
+        Helpers that the queue doesn't start in time find nothing left to do.
+        """
+        parts = deque(missing[at : at + _PART] for at in range(0, len(missing), _PART))
+        over = threading.Condition()
+        busy = 0
+        errors: list[FarsightError] = []
+
+        def work() -> None:
+            nonlocal busy
+            while True:
+                with over:
+                    if not parts or errors:
+                        return
+                    part = parts.popleft()
+                    busy += 1
+                try:
+                    self._ask(listing, flight, part, 0)
+                except FarsightError as error:
+                    with over:
+                        errors.append(error)
+                finally:
+                    with over:
+                        busy -= 1
+                        over.notify_all()
+
+        for _ in range(at_once - 1):
+            self._bulk.submit(flight.series.study_instance_uid, work)
+        work()
+        with over:
+            over.wait_for(lambda: busy == 0)
+        if errors:
+            raise errors[0]
+
+    def _note_stored(self, flight: SeriesFlight) -> None:
+        """Counts what reached the archive by other ways, C-MOVE above all."""
+        if flight.lacks():
+            self._archive.reload(flight.series.study_instance_uid)
+            flight.stored(self._intake.held(flight.series))
