@@ -76,6 +76,12 @@ class PayloadTooLarge(FarsightError):
     status = 413
 
 
+class UnsupportedMediaType(FarsightError):
+    """The body is of a type this resource doesn't take."""
+
+    status = 415
+
+
 class RangeNotSatisfiable(FarsightError):
     """A byte range outside the representation."""
 

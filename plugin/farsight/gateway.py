@@ -18,6 +18,7 @@ from farsight.dimse.association import UserIdentity
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
+from farsight.services.prefetch import PrefetchService
 from farsight.services.retrieve import RetrieveService
 from farsight.services.search import SearchService
 from farsight.services.serve import ServeService
@@ -28,7 +29,8 @@ from farsight.web.base_url import BaseUrl
 from farsight.web.credentials import read_credentials
 from farsight.web.full_door import FullDoor
 from farsight.web.handlers_dicomweb import DicomWebHandler
-from farsight.web.handlers_status import StatusHandler
+from farsight.web.handlers_prefetch import PrefetchHandler
+from farsight.web.handlers_status import PREFETCH, StatusHandler
 from farsight.web.ohif import OhifHandler
 from farsight.web.routes import Handler, Router
 from farsight.web.worker_pool import WorkerPool
@@ -61,7 +63,7 @@ class Gateway:
         )
         self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
         self._pool = WorkerPool(settings.http.threads)
-        router = Router(self._roots(settings))
+        router = Router(self._roots(settings), posts=(PREFETCH,))
         base_url = BaseUrl(
             f"http://localhost:{configuration.get('HttpPort', 8042)}",
             settings.http.public_url,
@@ -78,7 +80,11 @@ class Gateway:
         roots: dict[str, Handler] = {
             settings.root: DicomWebHandler(search, serve, settings.root),
             "/farsight/": StatusHandler(
-                self._sources, self._retrieve, self._tier, self.full_door_url
+                self._sources,
+                self._retrieve,
+                self._tier,
+                PrefetchHandler(PrefetchService(self._retrieve)),
+                self.full_door_url,
             ),
         }
         ohif = OhifHandler(settings.ohif_directory, settings.ohif_root, settings.root)

@@ -12,6 +12,7 @@ from farsight.model import InstanceRef, ReceivedInstance, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister, Stored
+from farsight.services.retrieve_statistics import RetrieveStatistics
 from farsight.services.series_flight import SeriesFlight
 
 LOG = logging.getLogger("farsight.retrieve")
@@ -21,9 +22,15 @@ class Intake:
     """Takes instances under the UIDs they carry themselves. Thread-safe."""
 
     def __init__(
-        self, archive: Archive, tier: MemoryTier, persister: Persister, stored: Stored
+        self,
+        archive: Archive,
+        tier: MemoryTier,
+        persister: Persister,
+        stored: Stored,
+        statistics: RetrieveStatistics,
     ) -> None:
         """`stored` is told of every instance that became durable, or could not."""
+        self._statistics = statistics
         self._archive = archive
         self._tier = tier
         self._persister = persister
@@ -39,9 +46,11 @@ class Intake:
         return ref in self._tier or ref.sop_instance_uid in self.held(ref.series)
 
     def sink(
-        self, wanted: SeriesRef, flight_of: Callable[[SeriesRef], SeriesFlight | None]
+        self, wanted: SeriesRef, source: str, flight_of: Callable[[SeriesRef], SeriesFlight | None]
     ) -> Callable[[ReceivedInstance], None]:
         """What to give to Pacs.retrieve; `flight_of` finds the flight to tell of arrivals.
+
+        `source`: the name of the PACS.
 
         The sink raises the flight's error once storing failed, because more would be lost too,
         or once nobody waits for the series any more.
@@ -51,6 +60,7 @@ class Intake:
             current = flight_of(wanted)
             if current is not None and current.stop_error is not None:
                 raise current.stop_error
+            self._statistics.received(source, len(received.part10))
             ref = self._take(received, wanted)
             flight = None if ref is None else flight_of(ref.series)
             if flight is not None:

@@ -12,7 +12,6 @@ Laws:
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -29,12 +28,14 @@ from farsight.errors import (
 from farsight.model import Completeness, InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
-from farsight.services.bulk_queue import BulkQueue
+from farsight.services.bulk_queue import BulkQueue, Urgency
+from farsight.services.flights import Flights
 from farsight.services.holdings import Holdings, RetrieveLimits
 from farsight.services.intake import Intake
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.presence import ClientGone, Presence
+from farsight.services.retrieve_statistics import RetrieveStatistics
 from farsight.services.series_fetch import SeriesFetch
 from farsight.services.series_flight import SeriesFlight
 from farsight.services.single_fetch import SingleFetches
@@ -59,12 +60,12 @@ class RetrieveService:
         self._tier = tier
         self._limits = limits
         self._bulk = BulkQueue(limits.bulk_threads, limits.associations_per_study)
-        self._lock = threading.Lock()
-        self._flights: dict[SeriesRef, SeriesFlight] = {}
-        self._intake = Intake(archive, tier, persister, self._stored_one)
-        self._fetch = SeriesFetch(archive, self._intake, self._bulk, limits, self._flight_of)
+        self.statistics = RetrieveStatistics()
+        self._flights = Flights(self._bulk, self.statistics)
+        self._intake = Intake(archive, tier, persister, self._stored_one, self.statistics)
+        self._fetch = SeriesFetch(archive, self._intake, self._bulk, limits, self._flights.of)
         self._single = SingleFetches(
-            self._listing, archive, self._intake, self._flight_of, limits.wait_s
+            self._listing, archive, self._intake, self._flights.of, limits.wait_s
         )
 
     def close(self) -> None:
@@ -91,25 +92,18 @@ class RetrieveService:
                 if flight is not None:
                     flight.leave()
 
-    def _start(self, series: SeriesRef) -> SeriesFlight | None:
+    def fetch_ahead(self, series: SeriesRef) -> bool:
+        """Begins to fetch what nobody waits for yet. False: it is complete here already."""
+        return self._start(series, Urgency.AHEAD) is not None
+
+    def _start(self, series: SeriesRef, urgency: Urgency = Urgency.ASKED) -> SeriesFlight | None:
         """Joins the flight of a series, or begins one; None where it is complete here."""
-        flight = self._flight_of(series)
-        if flight is not None and flight.join():
+        flight = self._flights.join(series, urgency)
+        if flight is not None:
             return flight
         if self._is_complete(series) or not self._listing.has_sources:
             return None
-        with self._lock:
-            flight = self._flights.get(series)
-            if flight is not None and flight.join():
-                return flight
-            flight = started = SeriesFlight(series)
-            self._flights[series] = started
-        self._bulk.submit(series.study_instance_uid, lambda: self._fly(started))
-        return started
-
-    def _flight_of(self, series: SeriesRef) -> SeriesFlight | None:
-        with self._lock:
-            return self._flights.get(series)
+        return self._flights.begin(series, urgency, self._fly)
 
     def _settle(
         self, series: SeriesRef, flight: SeriesFlight | None, presence: Presence
@@ -161,15 +155,16 @@ class RetrieveService:
 
     def stored_elsewhere(self, ref: InstanceRef) -> None:
         """Tells that the archive took an instance that didn't come through here."""
-        flight = self._flight_of(ref.series)
+        flight = self._flights.of(ref.series)
         if flight is not None:
             flight.stored(frozenset((ref.sop_instance_uid,)))
             self._land(flight)
 
     def _stored_one(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
+        self.statistics.stored(well=failure is None)
         if failure is not None:
             self._single.not_stored(ref, failure)
-        flight = self._flight_of(ref.series)
+        flight = self._flights.of(ref.series)
         if flight is None:
             return
         if failure is not None:
@@ -192,9 +187,7 @@ class RetrieveService:
                     self._archive.mark_complete(flight.series, record)
                 except ArchiveError as error:
                     LOG.error("series %s: %s", flight.series.series_instance_uid, error)
-        with self._lock:
-            if self._flights.get(flight.series) is flight:
-                del self._flights[flight.series]
+        self._flights.landed(flight)
 
     # ---- single instances
 
@@ -236,7 +229,9 @@ class RetrieveService:
         return tuple(SeriesRef(study_instance_uid, uid) for uid in sorted(here)), warning
 
     def progress(self) -> list[dict[str, object]]:
-        """The flights under way, oldest first."""
-        with self._lock:
-            flights = sorted(self._flights.values(), key=lambda flight: flight.started_at)
-        return [flight.progress() for flight in flights]
+        """The series under way, oldest first."""
+        return self._flights.progress()
+
+    def ended(self) -> list[dict[str, object]]:
+        """The last series that were under way, newest first."""
+        return self._flights.ended()

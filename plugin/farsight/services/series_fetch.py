@@ -78,7 +78,7 @@ class SeriesFetch:
             series.series_instance_uid,
             () if len(uids) == len(listing.expected.instances) else uids,
             listing.classes_of(uids, attempt),
-            self._intake.sink(series, self._flight_of),
+            self._intake.sink(series, listing.pacs.name, self._flight_of),
             attempt=attempt,
         )
 

@@ -11,6 +11,7 @@ import time
 
 from farsight.errors import ArchiveError, FarsightError
 from farsight.model import SeriesRef
+from farsight.services.bulk_queue import Ticket, Urgency
 from farsight.services.expected import Expected
 from farsight.services.presence import ClientGone, Presence
 
@@ -18,8 +19,10 @@ from farsight.services.presence import ClientGone, Presence
 class SeriesFlight:
     """The state shared by the thread that fetches and the threads that wait. Thread-safe."""
 
-    def __init__(self, series: SeriesRef) -> None:
+    def __init__(self, series: SeriesRef, urgency: Urgency = Urgency.ASKED) -> None:
+        """`urgency`: of whoever begins it, who counts as the first to want it."""
         self.series = series
+        self.ticket: Ticket | None = None
         self.started_at = time.time()
         self.source = ""
         self._changed = threading.Condition()
@@ -29,24 +32,34 @@ class SeriesFlight:
         self._received_bytes = 0
         self._error: FarsightError | None = None
         self._fetched = False
-        self._waiting = 1
+        self._waiting = int(urgency is Urgency.ASKED)
+        self._kept = urgency is Urgency.AHEAD
         self._landed = threading.Event()
 
-    def join(self) -> bool:
-        """One more waits for this series. False: too late, it ended in an error."""
+    def join(self, urgency: Urgency) -> bool:
+        """One more wants this series: waits for it, or wants it ahead. False: it has failed."""
         with self._changed:
             if self._error is not None:
                 return False
-            self._waiting += 1
+            if urgency is Urgency.ASKED:
+                self._waiting += 1
+            else:
+                self._kept = True
             return True
 
     def leave(self) -> None:
         """One less waits for it; what nobody waits for is fetched no further."""
         with self._changed:
             self._waiting -= 1
-            if self._waiting == 0 and not self._over():
+            if self._waiting == 0 and not self._kept and not self._over():
                 self._error = ClientGone("nobody waits for the series any more")
                 self._changed.notify_all()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a client waits for it, not only whoever fetches ahead."""
+        with self._changed:
+            return self._waiting > 0
 
     def wake(self) -> None:
         """Lets those who wait look again at what they wait for."""
@@ -151,9 +164,9 @@ class SeriesFlight:
         return self._expected is not None and self._expected.lacks(self._here) == 0
 
     def progress(self) -> dict[str, object]:
-        """For GET /farsight/retrieves."""
+        """For GET /farsight/retrieves. rate: bytes per second since it began."""
         with self._changed:
-            state = "failed" if self._error else "storing" if self._fetched else "retrieving"
+            age_s = time.time() - self.started_at
             return {
                 "study": self.series.study_instance_uid,
                 "series": self.series.series_instance_uid,
@@ -162,7 +175,16 @@ class SeriesFlight:
                 "received": len(self._here),
                 "stored": len(self._stored),
                 "bytes": self._received_bytes,
-                "age_s": round(time.time() - self.started_at, 3),
-                "state": state,
+                "rate": round(self._received_bytes / max(age_s, 0.001)),
+                "age_s": round(age_s, 3),
+                "state": self._state(),
+                "wanted_by": "client" if self._waiting or not self._kept else "prefetch",
                 "error": None if self._error is None else str(self._error),
             }
+
+    def _state(self) -> str:
+        if self._error is not None:
+            return "failed"
+        if self._fetched:
+            return "storing"
+        return "queued" if self._expected is None else "retrieving"

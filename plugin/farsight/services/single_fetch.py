@@ -87,7 +87,7 @@ class SingleFetches:
                 ref.series_instance_uid,
                 uids,
                 listing.classes_of(uids, attempt),
-                self._intake.sink(ref.series, self._flight_of),
+                self._intake.sink(ref.series, listing.pacs.name, self._flight_of),
                 urgent=True,
                 attempt=attempt,
             )

@@ -4,45 +4,105 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from farsight import __version__
-from farsight.errors import NotFound, PacsError
+from farsight.errors import InvalidParameter, NotFound, PacsError
 from farsight.ports.pacs import Pacs
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.retrieve import RetrieveService
+from farsight.web import prometheus
+from farsight.web.handlers_prefetch import PrefetchHandler
 from farsight.web.messages import Request, Response
+from farsight.web.prometheus import Samples, metric
 
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 _HTML = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store"))
 
 
+_METRICS = (("Content-Type", prometheus.CONTENT_TYPE), ("Cache-Control", "no-store"))
+PREFETCH = "/farsight/prefetch"
+
+
 class StatusHandler:
-    """GET /farsight/ (a page), /farsight/status, /farsight/retrieves (JSON)."""
+    """GET /farsight/ (a page), status, retrieves, retrieves?recent=true (JSON), metrics; POST
+    prefetch.
+    """
 
     def __init__(
         self,
         sources: Sequence[Pacs],
         retrieve: RetrieveService,
         tier: MemoryTier,
+        prefetch: PrefetchHandler,
         full_door_url: Callable[[], str],
     ) -> None:
         self._sources = sources
+        self._prefetch = prefetch
         self._retrieve = retrieve
         self._tier = tier
         self._full_door_url = full_door_url
 
     def __call__(self, request: Request) -> Response:
-        """Raises: NotFound."""
+        """Raises: NotFound; as PrefetchHandler."""
+        if request.path == PREFETCH:
+            return self._prefetch(request)
         what = request.path.removeprefix("/farsight/")
         if what == "":
             return Response(200, _HTML, self._page().encode("utf-8"))
         if what == "status":
             return Response(200, _JSON, json.dumps(self._status()).encode("utf-8"))
         if what == "retrieves":
-            return Response(200, _JSON, json.dumps(self._retrieve.progress()).encode("utf-8"))
-        raise NotFound("there are /farsight/, /farsight/status and /farsight/retrieves")
+            return Response(200, _JSON, json.dumps(self._retrieves(request)).encode("utf-8"))
+        if what == "metrics":
+            return Response(200, _METRICS, self._metrics().encode("utf-8"))
+        raise NotFound("/farsight/ has status, retrieves, metrics and prefetch")
+
+    def _retrieves(self, request: Request) -> list[dict[str, object]]:
+        recent = request.parameter("recent")
+        if recent not in (None, "true", "false"):
+            raise InvalidParameter("recent", str(recent), "must be true or false")
+        return self._retrieve.ended() if recent == "true" else self._retrieve.progress()
+
+    def _metrics(self) -> str:
+        totals = self._retrieve.statistics.totals()
+        by_pacs: Samples = {(pacs,): float(count) for pacs, count in totals.instances.items()}
+        sizes: Samples = {(pacs,): float(count) for pacs, count in totals.received_bytes.items()}
+        series: Samples = {key: float(count) for key, count in totals.series.items()}
+        active = len(self._retrieve.progress())
+        return "".join(
+            (
+                metric(
+                    "farsight_instances_received_total", "counter",
+                    "Instances that came from a PACS by C-GET.", by_pacs, ("pacs",),
+                ),
+                metric(
+                    "farsight_received_bytes_total", "counter",
+                    "Bytes of those instances.", sizes, ("pacs",),
+                ),
+                metric(
+                    "farsight_series_retrieved_total", "counter",
+                    "Retrieves of series that ended, by how.", series, ("pacs", "outcome"),
+                ),
+                metric(
+                    "farsight_instances_stored_total", "counter",
+                    "Instances stored in Orthanc by retrieves.", {(): totals.stored},
+                ),
+                metric(
+                    "farsight_storing_failures_total", "counter",
+                    "Instances Orthanc did not store.", {(): totals.storing_failures},
+                ),
+                metric(
+                    "farsight_retrieves_active", "gauge",
+                    "Series on their way.", {(): active},
+                ),
+                metric(
+                    "farsight_memory_tier_bytes", "gauge",
+                    "Instances held in memory.", {(): self._tier.resident_bytes},
+                ),
+            )
+        )  # fmt: skip
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -59,21 +119,14 @@ class StatusHandler:
             _row(pacs["name"], pacs["ae_title"], "answers" if pacs["ok"] else pacs["error"])
             for pacs in status["pacs"]
         )
-        flights = "".join(
-            _row(
-                flight["study"],
-                flight["series"],
-                f"{flight['received']} of {flight['expected']}",
-                flight["state"],
-                flight["error"] or "",
-            )
-            for flight in self._retrieve.progress()
-        )
+        flights = "".join(_flight_row(flight) for flight in self._retrieve.progress())
+        ended = "".join(_flight_row(flight) for flight in self._retrieve.ended()[:10])
         megabytes = status["memory_bytes"] / (1 << 20)
         return _PAGE.format(
             version=html.escape(status["version"]),
             sources=sources or _row("none configured"),
             flights=flights or _row("none under way"),
+            ended=ended or _row("none yet"),
             memory=f"{megabytes:.1f}",
         )
 
@@ -84,6 +137,20 @@ def _pacs_status(pacs: Pacs) -> dict[str, Any]:
     except PacsError as error:
         return {"name": pacs.name, "ae_title": pacs.ae_title, "ok": False, "error": str(error)}
     return {"name": pacs.name, "ae_title": pacs.ae_title, "ok": True}
+
+
+def _flight_row(flight: Mapping[str, Any]) -> str:
+    counts = f"{flight['received']} of {flight['expected'] if flight['expected'] else '?'}"
+    rate = f"{flight['rate'] / (1 << 20):.1f} MB/s"
+    return _row(
+        flight["study"],
+        flight["series"],
+        flight["source"],
+        counts,
+        rate,
+        flight["state"],
+        flight["error"] or "",
+    )
 
 
 def _row(*cells: object) -> str:
@@ -97,14 +164,18 @@ _PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #222 }}
 table {{ border-collapse: collapse; width: 100%; margin-bottom: 2rem }}
 td, th {{ border-bottom: 1px solid #ddd; padding: .4rem .6rem; text-align: left }}
+td {{ overflow-wrap: anywhere }}
 h1 span {{ color: #888; font-size: 1rem; font-weight: normal }}
 </style></head><body>
 <h1>Farsight <span>{version}</span></h1>
 <h2>PACS</h2>
 <table><tr><th>Name</th><th>AE title</th><th>C-ECHO</th></tr>{sources}</table>
 <h2>Retrieves</h2>
-<table><tr><th>Study</th><th>Series</th><th>Instances</th><th>State</th><th></th></tr>{flights}</table>
+<table><tr><th>Study</th><th>Series</th><th>PACS</th><th>Instances</th><th>Rate</th><th>State</th><th></th></tr>{flights}</table>
+<h2>The last retrieves</h2>
+<table><tr><th>Study</th><th>Series</th><th>PACS</th><th>Instances</th><th>Rate</th><th>State</th><th></th></tr>{ended}</table>
 <p>{memory} MB of instances in memory.
-<a href="/farsight/status">status</a> · <a href="/farsight/retrieves">retrieves</a></p>
+<a href="/farsight/status">status</a> · <a href="/farsight/retrieves">retrieves</a> ·
+<a href="/farsight/metrics">metrics</a></p>
 </body></html>
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from farsight.errors import FarsightError, MethodNotAllowed, NotFound, Unauthorized
@@ -15,14 +15,16 @@ LOG = logging.getLogger("farsight.web")
 
 Handler = Callable[[Request], Response]
 _METHODS = ("GET", "HEAD", "OPTIONS")
+_POST_METHODS = ("POST", "OPTIONS")
 
 
 class Router:
     """Finds the handler of a request by the root its path begins with. Never raises."""
 
-    def __init__(self, roots: Mapping[str, Handler]) -> None:
-        """`roots`: "/dicom-web/" -> handler, both slashes there."""
+    def __init__(self, roots: Mapping[str, Handler], posts: Collection[str] = ()) -> None:
+        """`roots`: "/dicom-web/" -> handler, both slashes there. `posts`: paths that take POST."""
         self._roots = dict(roots)
+        self._posts = frozenset(posts)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -48,10 +50,11 @@ class Router:
             if path == root[:-1]:  # Orthanc's port can't tell the two apart, nor redirect
                 request = replace(request, path=root)
             if request.path.startswith(root):
+                methods = _POST_METHODS if request.path in self._posts else _METHODS
                 if request.method == "OPTIONS":
-                    return Response(204, (("Allow", ", ".join(_METHODS)),))
-                if request.method not in _METHODS:
-                    raise MethodNotAllowed(request.method, _METHODS)
+                    return Response(204, (("Allow", ", ".join(methods)),))
+                if request.method not in methods:
+                    raise MethodNotAllowed(request.method, methods)
                 return handler(request)
         raise NotFound("there is nothing here")
 

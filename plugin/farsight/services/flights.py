@@ -1,0 +1,82 @@
+"""The series on their way: one flight each, and what became of the last ones."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from farsight.errors import RetrieveIncomplete
+from farsight.model import SeriesRef
+from farsight.services.bulk_queue import BulkQueue, Urgency
+from farsight.services.presence import ClientGone
+from farsight.services.retrieve_statistics import RetrieveStatistics
+from farsight.services.series_flight import SeriesFlight
+
+_MOST_REMEMBERED = 100
+
+
+class Flights:
+    """Thread-safe."""
+
+    def __init__(self, bulk: BulkQueue, statistics: RetrieveStatistics) -> None:
+        self._bulk = bulk
+        self._statistics = statistics
+        self._lock = threading.Lock()
+        self._under_way: dict[SeriesRef, SeriesFlight] = {}
+        self._ended: deque[dict[str, object]] = deque(maxlen=_MOST_REMEMBERED)
+
+    def of(self, series: SeriesRef) -> SeriesFlight | None:
+        with self._lock:
+            return self._under_way.get(series)
+
+    def join(self, series: SeriesRef, urgency: Urgency) -> SeriesFlight | None:
+        """The flight of a series that goes well so far, with one more who wants it."""
+        with self._lock:
+            flight = self._under_way.get(series)
+        if flight is None or not flight.join(urgency):
+            return None
+        if urgency is Urgency.ASKED and flight.ticket is not None:
+            self._bulk.raise_urgency(flight.ticket)
+        return flight
+
+    def begin(
+        self, series: SeriesRef, urgency: Urgency, fly: Callable[[SeriesFlight], None]
+    ) -> SeriesFlight:
+        """A flight, unless another thread was faster: then that one, joined."""
+        with self._lock:
+            flight = self._under_way.get(series)
+            if flight is not None and flight.join(urgency):
+                return flight
+            begun = self._under_way[series] = SeriesFlight(series, urgency)
+        begun.ticket = self._bulk.submit(series.study_instance_uid, lambda: fly(begun), urgency)
+        if begun.is_waited_for:  # joined before the ticket could be seen
+            self._bulk.raise_urgency(begun.ticket)
+        return begun
+
+    def landed(self, flight: SeriesFlight) -> None:
+        """It is over; another may begin."""
+        error = flight.error
+        outcome = "failed"
+        if error is None:
+            outcome = "complete"
+        elif isinstance(error, RetrieveIncomplete):
+            outcome = "short"
+        elif isinstance(error, ClientGone):
+            outcome = "abandoned"
+        self._statistics.series_ended(flight.source, outcome)
+        with self._lock:
+            if self._under_way.get(flight.series) is flight:
+                del self._under_way[flight.series]
+            self._ended.appendleft({**flight.progress(), "state": outcome})
+
+    def progress(self) -> list[dict[str, object]]:
+        """Those under way, oldest first."""
+        with self._lock:
+            flights = sorted(self._under_way.values(), key=lambda flight: flight.started_at)
+        return [flight.progress() for flight in flights]
+
+    def ended(self) -> list[dict[str, object]]:
+        """The last that ended, newest first."""
+        with self._lock:
+            return list(self._ended)
