@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from typing import Any
 
 # Read by DCMTK inside Orthanc when it opens its first socket: C-STORE into Orthanc is five times
@@ -16,6 +17,10 @@ startup_checks.check_sdk(dir(orthanc))
 startup_checks.check_packages()
 
 from farsight.gateway import Gateway  # noqa: E402  (the packages it needs are there now)
+
+# A thread that waits for the interpreter waits a fifth of the usual time: an image that is asked
+# for while a study comes is answered between two of its instances.
+sys.setswitchinterval(0.001)
 
 _GATEWAY = Gateway(json.loads(orthanc.GetConfiguration()))
 

@@ -133,6 +133,12 @@ class PacsTimeout(PacsError):
     status = 504
 
 
+class RetrieveInterrupted(PacsError):
+    """Given up in favour of another retrieve; what is missing may be asked for at once."""
+
+    status = 503
+
+
 class RetrieveIncomplete(PacsError):
     """The PACS lists instances it did not deliver, also when asked again."""
 

@@ -18,7 +18,7 @@ from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
 from farsight.adapters.dimse_tls import client_context
 from farsight.dimse.association import UserIdentity
 from farsight.dimse.manners import Manners
-from farsight.errors import PacsTimeout, PacsUnavailable, SettingsError
+from farsight.errors import PacsTimeout, PacsUnavailable, RetrieveInterrupted, SettingsError
 from farsight.model import IdentifierKey, Level, ReceivedInstance
 from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import PEERS, dcmqrscp, requires_dcmtk
@@ -212,6 +212,66 @@ def test_an_abandoned_get_is_cancelled_and_its_association_used_again(
     assert len(fetched(pacs)) == 6
     assert scripted.connections_made == 1
     pacs.close()
+
+
+# ---- right of way
+
+
+@requires_dcmtk
+def test_a_pacs_that_serves_one_retrieve_at_a_time(tmp_path: Path) -> None:
+    """dcmqrscp locks its index for as long as a C-GET lasts."""
+    files = write_series(tmp_path / "files", 40) + write_series(tmp_path / "files", 3, series=2)
+    learned: list[Manners] = []
+    with dcmqrscp(tmp_path / "pacs", files) as peer:
+        pacs = pacs_at(peer.port, learned)
+        got: list[str] = []
+        under_way, over = threading.Event(), threading.Event()
+
+        def take(received: ReceivedInstance) -> None:
+            got.append(received.sop_instance_uid)
+            if len(got) == 5:
+                under_way.set()
+                over.wait(5)  # until the urgent one waits, or for good if nobody gives way
+
+        def bulk() -> None:
+            with pytest.raises(RetrieveInterrupted):
+                pacs.retrieve(study_uid(), series_uid(), (), (CT,), take)
+
+        thread = threading.Thread(target=bulk)
+        thread.start()
+        assert under_way.wait(10)
+        urgent: list[ReceivedInstance] = []
+        uids = (instance_uid(2, series=2),)
+        threading.Timer(0.3, over.set).start()
+        pacs.retrieve(study_uid(), series_uid(2), uids, (CT,), urgent.append, urgent=True)
+        thread.join(10)
+        assert [one.sop_instance_uid for one in urgent] == list(uids)
+        assert 5 <= len(got) < 40, "the bulk gave way"
+        assert learned == [Manners(one_at_a_time=True)]
+        assert len(fetched(pacs)) == 40
+        pacs.close()
+
+
+@requires_dcmtk
+def test_cancelling_leaves_the_association_in_order(tmp_path: Path) -> None:
+    with dcmqrscp(tmp_path / "pacs", write_series(tmp_path / "files", 30)) as peer:
+        pacs = pacs_at(peer.port)
+        for stop_after in (1, 2, 7, 29, 30):
+            got: list[str] = []
+
+            def take(
+                received: ReceivedInstance, got: list[str] = got, most: int = stop_after
+            ) -> None:
+                got.append(received.sop_instance_uid)
+                if len(got) == most:
+                    raise PacsTimeout("pacs", "enough")
+
+            with pytest.raises(PacsTimeout, match="enough"):
+                pacs.retrieve(study_uid(), series_uid(), (), (CT,), take)
+            assert len(got) == stop_after
+            assert pacs.open_associations == 1
+            assert len(fetched(pacs)) == 30
+        pacs.close()
 
 
 # ---- TLS

@@ -16,6 +16,7 @@ manners = st.builds(
     uid_lists=st.booleans(),
     finest_level=st.sampled_from(LEVELS),
     max_associations=st.integers(0, 100),
+    one_at_a_time=st.booleans(),
 )
 
 
@@ -82,8 +83,8 @@ def test_there_is_always_a_way_and_none_brings_less(
 
 def test_said_in_words() -> None:
     assert str(Manners()) == "retrieves by C-GET"
-    told = Manners("c-move", uid_lists=False, finest_level=Level.SERIES, max_associations=2)
+    told = Manners("c-move", False, Level.SERIES, 2, True)
     assert str(told) == (
         "retrieves by C-MOVE, one UID per request, SERIES level at the finest, "
-        "at most 2 associations"
+        "at most 2 associations, one retrieve at a time"
     )

@@ -19,6 +19,7 @@ from farsight.errors import (
     PacsTimeout,
     PacsUnavailable,
     RetrieveIncomplete,
+    RetrieveInterrupted,
 )
 from farsight.model import InstanceRef, SeriesRef
 from farsight.services.holdings import RetrieveLimits
@@ -508,3 +509,20 @@ def test_small_series_are_not_split(serve: Serve, source: SeriesSource) -> None:
     source.at_once = 2
     serve(source).ensure_series(SERIES, HERE)
     assert source.retrieved == [WHOLE]
+
+
+# ---- interrupted
+
+
+def test_an_interrupted_series_goes_on_at_once_with_the_rest(
+    serve: Serve, source: SeriesSource
+) -> None:
+    def interrupt(number: int) -> None:
+        if number == 1 and len(source.retrieved) <= 4:
+            raise RetrieveInterrupted("pacs", "gave way")
+
+    source.after_each = interrupt
+    holdings = serve(source).ensure_series(SERIES, HERE)
+    assert holdings.sop_instance_uids == ALL
+    assert holdings.warning is None
+    assert len(source.retrieved) == 5, "more often than there are passes"

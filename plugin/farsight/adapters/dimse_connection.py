@@ -41,6 +41,8 @@ from farsight.errors import MalformedDicom, PacsError, PacsFailure, PacsTimeout,
 
 LOG = logging.getLogger("farsight.dimse")
 _RELEASE_WAIT_S = 2.0
+#: As large as one can be: on the loopback.
+_SEGMENT_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Connection:
         self._reader = PdataReader(self._head_of)
         self._ready: list[Message | Pdu] = []
         self._message_id = 0
+        self._least_bytes = 1
         self.usable = True
         self._socket = self._connect(address)
         try:
@@ -152,6 +155,11 @@ class Connection:
         """Raises: PacsUnavailable when the connection is gone."""
         self._send(write_message(context_id, command, data_set, self.accepted.max_pdu_bytes))
 
+    def send_together(self, *commands: tuple[int, bytes]) -> None:
+        """Commands without data sets, by context ID: whoever reads the first finds the next."""
+        most = self.accepted.max_pdu_bytes
+        self._send(b"".join(write_message(where, what, None, most) for where, what in commands))
+
     def _send(self, data: bytes) -> None:
         try:
             self._socket.settimeout(self._timeouts.dimse_s)
@@ -181,6 +189,7 @@ class Connection:
             space = self._reader.space()
             try:
                 self._socket.settimeout(timeout_s)
+                self._wait_for_much()
                 count = self._socket.recv_into(space)
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             except TimeoutError as error:
@@ -200,6 +209,17 @@ class Connection:
             except ProtocolError as error:
                 raise self._broken(PacsFailure(self._name, str(error))) from error
         return self._ready.pop()
+
+    def _wait_for_much(self) -> None:
+        """Has the next read wake us once for most of a PDU instead of for every segment.
+
+        Not for its last segment: a peer with Nagle's algorithm sends that when the others are
+        acknowledged, which our next read makes happen at once.
+        """
+        least = max(1, self._reader.missing_bytes - _SEGMENT_BYTES)
+        if least != self._least_bytes and self._tls is None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+            self._least_bytes = least
 
     def _broken(self, error: PacsError) -> PacsError:
         self.abort()

@@ -13,7 +13,7 @@ from farsight.errors import PacsFailure, PacsRefusedService, PacsUnavailable
 
 _PATIENT_ROOT = frozenset({PATIENT_ROOT_FIND, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE})
 _MOST_DRAINED = 1000
-_DRAIN_S = 5.0
+_DRAIN_S = 2.0
 
 
 class StaleConnection(PacsUnavailable):
@@ -74,31 +74,41 @@ class Exchange:
         """Raises: as Connection.receive."""
         return self.connection.receive()
 
-    def answer_store(self, message: Message, code: int = status.SUCCESS) -> None:
-        """Answers a C-STORE sub-operation of a C-GET (PS3.7 9.3.1.2)."""
-        command = message.command
-        self.connection.send(
-            message.context_id,
-            commands.c_store_response(
-                command.number(commands.MESSAGE_ID),
-                command.text(commands.AFFECTED_SOP_CLASS_UID),
-                command.text(commands.AFFECTED_SOP_INSTANCE_UID),
-                code,
-            ),
-        )
+    def answer_store(self, message: Message) -> None:
+        """Answers a C-STORE sub-operation of a C-GET (PS3.7 9.3.1.2): it is taken."""
+        self.connection.send(*_store_answer(message, status.SUCCESS))
 
-    def cancel(self) -> None:
+    def cancel_find(self) -> None:
         """C-CANCEL, then the rest is read away so that the association can be used again.
 
-        Sub-operations that are on their way are refused: a PACS waits for each answer.
         Raises: PacsError.
         """
         self.connection.send(self.context.context_id, commands.cancel(self._message_id))
+        self._read_away()
+
+    def cancel_get(self) -> None:
+        """The same for a C-GET whose last sub-operation has been answered.
+
+        The C-CANCEL goes along with the answer to the next sub-operation, which is refused: some
+        PACS take a C-CANCEL only between two of them, and one that comes while they wait for an
+        answer for a wrong answer. Raises: PacsError.
+        """
+        message = self.connection.receive()
+        if message.command.field != commands.C_STORE_RQ:
+            if message.command.status in status.PENDING:
+                self.cancel_get()
+            return
+        cancel = (self.context.context_id, commands.cancel(self._message_id))
+        self.connection.send_together(_store_answer(message, status.OUT_OF_RESOURCES), cancel)
+        self._read_away()
+
+    def _read_away(self) -> None:
+        """Sub-operations that come nevertheless are refused: a PACS waits for each answer."""
         deadline = time.monotonic() + _DRAIN_S
         for _ in range(_MOST_DRAINED):
             message = self.connection.receive()
             if message.command.field == commands.C_STORE_RQ:
-                self.answer_store(message, status.OUT_OF_RESOURCES)
+                self.connection.send(*_store_answer(message, status.OUT_OF_RESOURCES))
             elif message.command.status not in status.PENDING:
                 return
             if time.monotonic() > deadline:
@@ -114,3 +124,13 @@ class Exchange:
         if code in status.REFUSED_SERVICE:
             raise PacsRefusedService(self._name, why, code)
         raise PacsFailure(self._name, why, code)
+
+
+def _store_answer(message: Message, code: int) -> tuple[int, bytes]:
+    command = message.command
+    return message.context_id, commands.c_store_response(
+        command.number(commands.MESSAGE_ID),
+        command.text(commands.AFFECTED_SOP_CLASS_UID),
+        command.text(commands.AFFECTED_SOP_INSTANCE_UID),
+        code,
+    )

@@ -88,7 +88,7 @@ class Finder:
             try:
                 yield row
             except GeneratorExit:
-                exchange.cancel()
+                exchange.cancel_find()
                 raise
             message = exchange.receive()
         exchange.check_end(message)

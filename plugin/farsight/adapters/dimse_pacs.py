@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from farsight.adapters.dimse_connection import Connection, Timeouts
 from farsight.adapters.dimse_exchange import Exchange, StaleConnection
 from farsight.adapters.dimse_find import Finder, PatientIds
 from farsight.adapters.dimse_retrieve import Retriever, Wanted
+from farsight.adapters.right_of_way import RightOfWay
 from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import AssociationRequest, ProposedContext, UserIdentity
 from farsight.dimse.manners import C_MOVE, Manners, Way, ways_to_retrieve
@@ -62,6 +64,7 @@ class DimsePacs:
         self._tell = learned
         self._breaker = CircuitBreaker(address.name, address.breaker)
         self._pool = AssociationPool(address.name, address.limits, self._connect, self._has_limit)
+        self._right_of_way = RightOfWay(address.name, self._serves_one_at_a_time)
         self._round_trip_s = 0.0
         self._patient_ids = PatientIds()
         self._finder = Finder(
@@ -112,6 +115,8 @@ class DimsePacs:
     def adopt(self, manners: Manners) -> None:
         """What was learned before this start."""
         self._manners = manners
+        if manners.one_at_a_time:
+            self._right_of_way.expect_no_answer()
         if manners.max_associations:
             self._pool.lower(manners.max_associations)
 
@@ -130,7 +135,8 @@ class DimsePacs:
                 address.timeouts,
                 address.tls,
             )
-        self._round_trip_s = connection.round_trip_s
+        # The shortest: a busy machine makes others longer, never shorter.
+        self._round_trip_s = min(self._round_trip_s or math.inf, connection.round_trip_s)
         return connection
 
     @contextmanager
@@ -157,6 +163,10 @@ class DimsePacs:
 
     def _has_limit(self, most: int) -> None:
         self._learn(replace(self._manners, max_associations=most))
+
+    def _serves_one_at_a_time(self) -> None:
+        self._right_of_way.expect_no_answer()
+        self._learn(replace(self._manners, one_at_a_time=True))
 
     def _learn(self, manners: Manners) -> None:
         if manners != self._manners:
@@ -202,24 +212,38 @@ class DimsePacs:
         attempt: int = 0,
     ) -> SubOperations:
         """See ports.Pacs."""
+        proposed = contexts.get_contexts(
+            tuple(sorted(set(sop_class_uids))),
+            uncompressed_only=self._address.uncompressed_only,
+            attempt=attempt,
+        )
         split = attempt >= _SPLIT_AT_ATTEMPT and len(sop_instance_uids) <= _MOST_SPLIT
+        ways = ways_to_retrieve(
+            series_instance_uid is not None, sop_instance_uids, self._manners, split=split
+        )
+        wanted = [
+            Wanted(study_instance_uid, series_instance_uid, way, proposed, urgent) for way in ways
+        ]
+        if not urgent:
+            self._right_of_way.begin()
+            return self._in_some_way(wanted, sink, self._right_of_way.give)
+        with self._right_of_way.taken() as answered:
+            return self._in_some_way(wanted, sink, answered)
+
+    def _in_some_way(
+        self, ways: Sequence[Wanted], sink: Sink, after_each: Callable[[int], None]
+    ) -> SubOperations:
+        """The first way the PACS takes; what that teaches is kept."""
         delivered = 0
 
         def counting(received: ReceivedInstance) -> None:
             nonlocal delivered
             delivered += 1
             sink(received)
+            after_each(delivered)
 
-        proposed = contexts.get_contexts(
-            tuple(sorted(set(sop_class_uids))),
-            uncompressed_only=self._address.uncompressed_only,
-            attempt=attempt,
-        )
         refusal: PacsFailure | None = None
-        for way in ways_to_retrieve(
-            series_instance_uid is not None, sop_instance_uids, self._manners, split=split
-        ):
-            wanted = Wanted(study_instance_uid, series_instance_uid, way, proposed, urgent)
+        for wanted in ways:
             try:
                 outcome = self._by_engine(wanted, counting)
             except PacsFailure as error:
@@ -229,7 +253,7 @@ class DimsePacs:
                 refusal = refusal or error
                 continue
             if refusal is not None and refusal.dimse_status == status.IDENTIFIER_MISMATCH:
-                self._learn(_after_refusal(self._manners, way))
+                self._learn(_after_refusal(self._manners, wanted.way))
             return outcome
         assert refusal is not None
         raise refusal

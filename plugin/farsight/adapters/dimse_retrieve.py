@@ -60,7 +60,7 @@ def _take_instance(
         sink(received)
     except FarsightError as error:
         try:
-            exchange.cancel()
+            exchange.cancel_get()
         except PacsError:
             exchange.connection.abort()
         raise Abandoned(error) from error

@@ -17,13 +17,15 @@ class Manners:
     """The defaults are what the standard promises.
 
     engine: how instances are fetched. uid_lists: several UIDs in one identifier are understood.
-    finest_level: of a retrieve. max_associations: 0 where no limit was met.
+    finest_level: of a retrieve. max_associations: 0 where no limit was met. one_at_a_time:
+    retrieves on several associations wait for each other.
     """
 
     engine: str = C_GET
     uid_lists: bool = True
     finest_level: Level = Level.IMAGE
     max_associations: int = 0
+    one_at_a_time: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -36,6 +38,8 @@ class Manners:
             said.append(f"{self.finest_level} level at the finest")
         if self.max_associations:
             said.append(f"at most {self.max_associations} associations")
+        if self.one_at_a_time:
+            said.append("one retrieve at a time")
         return ", ".join(said)
 
 
@@ -48,10 +52,12 @@ def read_manners(text: str) -> Manners:
             uid_lists=raw["uid_lists"],
             finest_level=Level(raw["finest_level"]),
             max_associations=raw["max_associations"],
+            one_at_a_time=raw["one_at_a_time"],
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a record of manners: {error}") from error
-    known = isinstance(found.uid_lists, bool) and type(found.max_associations) is int
+    flags = isinstance(found.uid_lists, bool) and isinstance(found.one_at_a_time, bool)
+    known = flags and type(found.max_associations) is int
     if found.engine not in (C_GET, C_MOVE) or not known or found.max_associations < 0:
         raise ValueError("not a record of manners")
     return found

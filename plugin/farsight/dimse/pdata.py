@@ -87,6 +87,11 @@ class PdataReader:
         """Whether a message or PDU has begun and isn't whole yet."""
         return self._context_id != -1 or self._end > self._start
 
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes the PDU under way still lacks, as far as its header has come."""
+        return max(0, self._needed - (self._end - self._start))
+
     def space(self) -> memoryview:
         """Where the next received bytes go; never empty. Release it before `received`."""
         if self._start == self._end:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from farsight.errors import FarsightError, PacsError, RetrieveIncomplete
+from farsight.errors import FarsightError, PacsError, RetrieveIncomplete, RetrieveInterrupted
 from farsight.model import SeriesRef
 from farsight.ports.archive import Archive
 from farsight.services.bulk_queue import BulkQueue
@@ -44,11 +44,14 @@ class SeriesFetch:
         """
         failure: PacsError | None = None
         for attempt in range(self._limits.passes):
-            if not flight.lacks():
-                return
-            if attempt:
+            if attempt and flight.lacks():
                 time.sleep(self._limits.backoff_s * 2 ** (attempt - 1))
-            failure = self._one_pass(listing, flight, sorted(flight.missing()), attempt)
+            interrupted = True
+            while interrupted:
+                if not flight.lacks():
+                    return
+                failure = self._one_pass(listing, flight, sorted(flight.missing()), attempt)
+                interrupted = isinstance(failure, RetrieveInterrupted)
         if lacking := flight.lacks():
             expected = listing.expected.count
             raise failure or RetrieveIncomplete(listing.pacs.name, expected - lacking, expected)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +19,7 @@ from farsight.services.expected import Expected, listed
 LOG = logging.getLogger("farsight.retrieve")
 
 _STUDY, _SERIES, _INSTANCE, _CLASS = "0020000D", "0020000E", "00080018", "00080016"
+_MOST_KEPT = 500
 _MODALITY, _COUNT = "00080060", "00201209"
 
 
@@ -41,8 +45,12 @@ class Listing:
 class SourceListing:
     """Asks the sources in turn by C-FIND; rows that don't match what was asked are dropped."""
 
-    def __init__(self, sources: Sequence[Pacs]) -> None:
+    def __init__(self, sources: Sequence[Pacs], keep_s: float = 30.0) -> None:
+        """`keep_s`: how long the listing of a series answers for single instances of it."""
         self._sources = tuple(sources)
+        self._keep_s = keep_s
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[SeriesRef, tuple[float, Listing]] = OrderedDict()
 
     @property
     def has_sources(self) -> bool:
@@ -56,12 +64,26 @@ class SourceListing:
         Raises: NotFound when every PACS answered and none has it, else the first PacsError.
         """
         try:
-            return self._list(series, IdentifierKey(_INSTANCE, "UI"))
+            found = self._list(series, IdentifierKey(_INSTANCE, "UI"))
         except PacsFailure as error:
             return self._counted(series, error)
+        with self._lock:
+            self._kept[series] = (time.monotonic() + self._keep_s, found)
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return found
 
     def instance(self, ref: InstanceRef) -> Listing:
-        """The same for one instance of it. Raises: as `series_instances`."""
+        """The same for one instance of it. Raises: as `series_instances`.
+
+        A viewer that asks for an image has asked for its series before: no more questions then.
+        """
+        with self._lock:
+            until, kept = self._kept.get(ref.series, (0.0, None))
+        if kept is not None and until > time.monotonic():
+            sop_class_uid = kept.expected.instances.get(ref.sop_instance_uid)
+            if sop_class_uid is not None:
+                return replace(kept, expected=listed({ref.sop_instance_uid: sop_class_uid}))
         try:
             return self._list(ref.series, IdentifierKey(_INSTANCE, "UI", ref.sop_instance_uid))
         except PacsFailure as error:

@@ -1,0 +1,287 @@
+"""Opening studies that only the PACS has: what a viewer waits for, and what it costs.
+
+    python -m benchmarks.retrieve [--rounds 5] [--pacs dcmqrscp|orthanc] [--gigabytes 0]
+
+CT slices of 512 x 512 through the full door of a real gateway before a real PACS; rounds are
+interleaved, medians are printed. ORTHANC_COMMAND and FARSIGHT_SITE choose another Orthanc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import requests
+from pydicom.uid import CTImageStorage
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "plugin")]
+
+from benchmarks.delaying_proxy import DelayingProxy, delaying_proxy  # noqa: E402
+from benchmarks.gateway import forget, getscu, seconds, wait_stored  # noqa: E402
+
+from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress  # noqa: E402
+from orthanc_process import (  # noqa: E402
+    OrthancProcess,
+    free_port,
+    gateway_configuration,
+    running_orthanc,
+)
+from pacs_peers import PEERS, Peer  # noqa: E402
+from sample_files import instance_uid, series_uid, study_uid, write_series  # noqa: E402
+
+SLICES = 200
+OCTETS = {"Accept": "multipart/related; type=application/octet-stream; transfer-syntax=*"}
+
+
+def get(gateway: OrthancProcess, path: str) -> requests.Response:
+    url = f"{gateway.full_door_url}/dicom-web/studies/{study_uid()}/{path}"
+    answer = requests.get(url, headers=OCTETS if "frames" in path else {}, timeout=600)
+    assert answer.status_code == 200, answer.text[:300]
+    return answer
+
+
+def metadata(gateway: OrthancProcess, series: int) -> None:
+    get(gateway, f"series/{series_uid(series)}/metadata")
+
+
+def frame(gateway: OrthancProcess, series: int, number: int) -> None:
+    uid = instance_uid(number, series)
+    get(gateway, f"series/{series_uid(series)}/instances/{uid}/frames/1")
+
+
+@contextmanager
+def gateway_before(
+    work: Path, pacs_port: int, dicom_port: int, **farsight: object
+) -> Iterator[OrthancProcess]:
+    modality = {"AET": "PACS", "Host": "127.0.0.1", "Port": pacs_port}
+    configuration = gateway_configuration({"pacs": modality}, farsight, DicomPort=dicom_port)
+    with running_orthanc(work, configuration) as gateway:
+        yield gateway
+
+
+def in_background(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def row(name: str, reference: float, ours: float, unit: str, note: str = "") -> None:
+    numbers = f"{reference:.3g} {unit} | {ours:.3g} {unit} | {ours / reference:.2f}"
+    print(f"| {name} | {numbers} | {note} |", flush=True)
+
+
+def at_rest(gateway: OrthancProcess, count: int) -> None:
+    wait_stored(gateway, count)
+    forget(gateway)
+
+
+# ---- the rows
+
+
+def first_frame(gateway: OrthancProcess, peer: Peer, rounds: int) -> None:
+    """One instance while its study of three series is retrieved, beside a bare C-GET of it."""
+    bare, ours = [], []
+    for _ in range(rounds):
+        pacs = DimsePacs(PacsAddress("pacs", "PACS", "127.0.0.1", peer.port, "FARSIGHT"))
+        uids = (instance_uid(SLICES, 3),)
+
+        def fetch(pacs: DimsePacs = pacs, uids: tuple[str, ...] = uids) -> None:
+            pacs.retrieve(study_uid(), series_uid(3), uids, (CTImageStorage,), lambda _: None)
+
+        bare.append(seconds(fetch))
+        pacs.close()
+        forget(gateway)
+        bulk = [in_background(lambda n=n: metadata(gateway, n)) for n in (1, 2, 3)]  # type: ignore[misc]
+        while not any(flight["received"] for flight in gateway.json("/farsight/retrieves")):
+            time.sleep(0.005)
+        ours.append(seconds(lambda: frame(gateway, 3, SLICES)))
+        for thread in bulk:
+            thread.join()
+        wait_stored(gateway, 3 * SLICES)
+    row("frame of one instance while its study comes / bare C-GET of it",
+        statistics.median(bare), statistics.median(ours), "s")  # fmt: skip
+
+
+def five_at_once(
+    gateway: OrthancProcess, proxy: DelayingProxy, rounds: int, instances: int
+) -> None:
+    """Five series asked for at once, as OHIF does; its share: a fifth of what all take."""
+    first, last = [], []
+    for _ in range(rounds):
+        forget(gateway)
+        proxy.most_open = proxy.open
+        ends: list[float] = []
+        started = time.perf_counter()
+
+        def one(number: int, started: float = started, ends: list[float] = ends) -> None:
+            metadata(gateway, number)
+            ends.append(time.perf_counter() - started)
+
+        threads = [in_background(lambda n=n: one(n)) for n in range(1, 6)]  # type: ignore[misc]
+        for thread in threads:
+            thread.join()
+        first.append(min(ends))
+        last.append(max(ends))
+        wait_stored(gateway, instances)
+    row("first of five series asked for at once / a fifth of all five",
+        statistics.median(last) / 5, statistics.median(first), "s",
+        f"at most {proxy.most_open} associations of 3")  # fmt: skip
+
+
+def stored_rate(
+    gateway: OrthancProcess, work: Path, files: list[Path], others: int, rounds: int
+) -> None:
+    """All of one series stored in Orthanc, beside an Orthanc that only stores, from memory."""
+    bare, ours = [], []
+    configuration = gateway_configuration({})
+    configuration["PythonScript"] = str(Path(__file__).with_name("bare_store.py"))
+    del configuration["Farsight"]
+    directory = work / "one-series"
+    directory.mkdir()
+    for file in files:
+        os.link(file, directory / file.name)
+    with running_orthanc(work / "bare", configuration) as orthanc:
+        for number in range(rounds):
+            bare.append(
+                float(orthanc.request("POST", "/bare-store", str(directory).encode()).decode())
+            )
+            for study in orthanc.json("/studies"):
+                orthanc.request("DELETE", f"/studies/{study}")
+            at_rest(gateway, others if number == 0 else len(files))
+            ours.append(seconds(lambda: (metadata(gateway, 1), wait_stored(gateway, len(files)))))
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    rates = [megabytes / statistics.median(times) for times in (bare, ours)]
+    row("series fetched and stored / stored from memory by Orthanc alone", *rates, "MB/s")
+
+
+def tail_latency(gateway: OrthancProcess, rounds: int) -> None:
+    """p99 of warm frames, one client, at rest and while other series are retrieved."""
+    session = requests.Session()
+    session.headers.update(OCTETS)
+    uid = instance_uid(1)
+    url = f"{gateway.full_door_url}/dicom-web/studies/{study_uid()}/series/{series_uid()}"
+    quantiles: dict[str, list[float]] = {"rest": [], "busy": []}
+
+    def sample(go_on: Callable[[int], bool]) -> float:
+        times = []
+        while go_on(len(times)):
+            times.append(seconds(lambda: session.get(f"{url}/instances/{uid}/frames/1").content))
+        return statistics.quantiles(times, n=100)[98]
+
+    for _ in range(rounds):
+        forget(gateway)
+        metadata(gateway, 1)
+        wait_stored(gateway, SLICES)
+        quantiles["rest"].append(sample(lambda count: count < 400))
+        bulk = [in_background(lambda n=n: metadata(gateway, n)) for n in (2, 3, 4, 5)]  # type: ignore[misc]
+        quantiles["busy"].append(
+            sample(lambda count: count < 50 or bool(gateway.json("/farsight/retrieves")))
+        )
+        for thread in bulk:
+            thread.join()
+        wait_stored(gateway, 5 * SLICES)
+    row("p99 of a warm frame while four series are retrieved / at rest",
+        *(1e3 * statistics.median(quantiles[kind]) for kind in ("rest", "busy")), "ms")  # fmt: skip
+
+
+def far_away(work: Path, peer: Peer, dicom_port: int, rounds: int) -> None:
+    """A PACS 50 ms away (round trip): series metadata, and the first frame of another series."""
+    scu, ours, frames, turns, connections = [], [], [], [], []
+    with delaying_proxy(peer.port, 0.025) as proxy, ExitStack() as stack:
+        gateway = stack.enter_context(gateway_before(work / "far", proxy.port, dicom_port))
+        far_peer = Peer(peer.kind, proxy.port, peer.process)
+        for _ in range(rounds):
+            scu.append(seconds(lambda: getscu(far_peer)))
+            before = proxy.turns, proxy.connections
+            ours.append(seconds(lambda: metadata(gateway, 1)))
+            turns.append(proxy.turns - before[0])
+            connections.append(proxy.connections - before[1])
+            frames.append(seconds(lambda: frame(gateway, 2, 1)))
+            at_rest(gateway, SLICES + 1)
+    medians = statistics.median(turns), statistics.median(connections)
+    note = "{:.0f} turns on {:.0f} new connections".format(*medians)
+    row("series metadata, PACS 50 ms away / getscu",
+        statistics.median(scu), statistics.median(ours), "s", note)  # fmt: skip
+    row("cold frame, PACS 50 ms away / one round trip", 0.05, statistics.median(frames), "s")
+
+
+def resident(pid: int, key: str) -> float:
+    line = next(
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if key in line
+    )
+    return int(line.split()[1]) / 1024
+
+
+def memory(work: Path, kind: str, gigabytes: float) -> None:
+    """Resident memory of the gateway while a large study is retrieved with a small budget."""
+    budget, per_series = 128, 500
+    series = max(1, round(gigabytes * 1e9 / (525_000 * per_series)))
+    dicom_port = free_port()
+    files: list[Path] = []
+    for number in range(1, series + 1):
+        files += write_series(work / "large", per_series, series=number, size=512)
+    with ExitStack() as stack:
+        peer = stack.enter_context(PEERS[kind](work / "large-pacs", files, dicom_port))
+        for file in files:
+            file.unlink()
+        gateway = stack.enter_context(
+            gateway_before(
+                work / "large-gateway", peer.port, dicom_port, Memory={"MaxMegabytes": budget}
+            )
+        )
+        before = resident(gateway.pid, "VmRSS")
+        url = f"{gateway.full_door_url}/farsight/prefetch"
+        requests.post(url, json={"studies": [study_uid()]}, timeout=600).raise_for_status()
+        while gateway.json("/statistics")["CountInstances"] < len(files):
+            time.sleep(0.5)
+        peak = resident(gateway.pid, "VmHWM")
+    total = len(files) * 0.525
+    print(
+        f"\n{total:.0f} MB retrieved and stored with a budget of {budget} MB: "
+        f"resident {before:.0f} MB before, {peak:.0f} MB at most, {peak - before - budget:+.0f} MB "
+        "beside the budget",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pacs", choices=("dcmqrscp", "orthanc"), default="dcmqrscp")
+    parser.add_argument("--gigabytes", type=float, default=0)
+    options = parser.parse_args()
+    os.environ["TCP_NODELAY"] = "1"
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        work = Path(directory)
+        if options.gigabytes:
+            memory(work, options.pacs, options.gigabytes)
+            return
+        files = [
+            file
+            for number in range(1, 6)
+            for file in write_series(work / "files", SLICES, series=number, size=512)
+        ]
+        dicom_port = free_port()
+        peer = stack.enter_context(PEERS[options.pacs](work / "pacs", files, dicom_port))
+        proxy = stack.enter_context(delaying_proxy(peer.port, 0))
+        print("| measure | reference | Farsight | ratio | |\n|---|---:|---:|---:|---|")
+        with gateway_before(work / "counted", proxy.port, dicom_port) as counted:
+            five_at_once(counted, proxy, options.rounds, len(files))
+        with gateway_before(work / "gateway", peer.port, dicom_port) as gateway:
+            first_frame(gateway, peer, options.rounds)
+            stored_rate(gateway, work, files[:SLICES], 3 * SLICES, options.rounds)
+            forget(gateway)
+            tail_latency(gateway, options.rounds)
+        far_away(work, peer, dicom_port, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What a viewer waits for has the right of way: bulk retrieves pause while it is fetched.
+
+Some PACS serve one retrieve at a time, whatever the associations: there a bulk retrieve that
+pauses would only stand in the way. It is given up instead, and goes on later with the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from farsight.errors import RetrieveInterrupted
+
+
+class RightOfWay:
+    """Between the retrieves of one PACS. Thread-safe.
+
+    Laws: nobody pauses for longer than `longest_s` at a time; every bulk retrieve brings
+    `at_least` instances before it gives way, so that it ends however often it is interrupted.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        one_at_a_time: Callable[[], None] = lambda: None,
+        *,
+        patience_s: float = 0.1,
+        longest_s: float = 0.25,
+        at_least: int = 4,
+    ) -> None:
+        """`one_at_a_time` is told when the PACS turns out to be so; see `expect_no_answer`."""
+        self._name = name
+        self._one_at_a_time = one_at_a_time
+        self._patience_s = patience_s
+        self._longest_s = longest_s
+        self._at_least = at_least
+        self._changed = threading.Condition()
+        self._urgent = 0
+        self._unanswered = 0
+
+    def expect_no_answer(self) -> None:
+        """The PACS is known to serve one retrieve at a time: bulk ones give up at once."""
+        self._patience_s = 0.0
+
+    @contextmanager
+    def taken(self) -> Iterator[Callable[[int], None]]:
+        """Around urgent work, which calls what is yielded when the PACS has begun to answer."""
+        waiting = True
+
+        def answered(_delivered: int = 0) -> None:
+            nonlocal waiting
+            with self._changed:
+                self._unanswered -= waiting
+                waiting = False
+                self._changed.notify_all()
+
+        with self._changed:
+            self._urgent += 1
+            self._unanswered += 1
+        try:
+            yield answered
+        finally:
+            answered()
+            with self._changed:
+                self._urgent -= 1
+                self._changed.notify_all()
+
+    def begin(self) -> None:
+        """Bulk work comes by here before it asks the PACS for anything."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._urgent, self._longest_s)
+
+    def give(self, delivered: int) -> None:
+        """Bulk work comes by here between two instances, with how many it has brought.
+
+        Raises: RetrieveInterrupted when it stands in the way.
+        """
+        if not self._urgent or delivered < self._at_least:
+            return
+        with self._changed:
+            if self._changed.wait_for(lambda: not self._unanswered, self._patience_s):
+                self._changed.wait_for(lambda: not self._urgent, self._longest_s)
+                return
+            first_time = self._patience_s > 0
+        if first_time:
+            self._one_at_a_time()
+        raise RetrieveInterrupted(self._name, "gave way to an instance a viewer waits for")

@@ -1,0 +1,70 @@
+"""Who waits for whom between the retrieves of one PACS."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from farsight.adapters.right_of_way import RightOfWay
+from farsight.errors import RetrieveInterrupted
+
+
+def test_nothing_urgent_costs_nothing() -> None:
+    way = RightOfWay("pacs", longest_s=60)
+    way.begin()
+    way.give(100)
+
+
+def test_bulk_goes_on_when_the_urgent_is_over() -> None:
+    way = RightOfWay("pacs", patience_s=60, longest_s=60)
+    with ThreadPoolExecutor(1) as thread:
+        with way.taken() as answered:
+            pausing = thread.submit(way.give, 100)
+            answered()
+            assert not pausing.done()
+        pausing.result(10)
+
+
+def test_bulk_that_stands_in_the_way_gives_up_and_that_is_learned() -> None:
+    learned: list[bool] = []
+    way = RightOfWay("pacs", lambda: learned.append(True), patience_s=0.01)
+    with way.taken(), pytest.raises(RetrieveInterrupted, match="gave way"):
+        way.give(100)
+    assert learned == [True]
+
+
+def test_known_to_serve_one_at_a_time_it_gives_up_at_once() -> None:
+    learned: list[bool] = []
+    way = RightOfWay("pacs", lambda: learned.append(True), patience_s=60)
+    way.expect_no_answer()
+    with way.taken(), pytest.raises(RetrieveInterrupted):
+        way.give(100)
+    assert learned == []
+
+
+def test_bulk_brings_something_before_it_gives_way() -> None:
+    way = RightOfWay("pacs", patience_s=0, at_least=4)
+    with way.taken():
+        for delivered in range(4):
+            way.give(delivered)
+        with pytest.raises(RetrieveInterrupted):
+            way.give(4)
+
+
+def test_no_pause_lasts_longer_than_allowed() -> None:
+    way = RightOfWay("pacs", patience_s=0.01, longest_s=0.02)
+    with way.taken() as answered:
+        answered()
+        way.give(100)
+        way.begin()
+
+
+def test_what_fails_leaves_nobody_waiting() -> None:
+    way = RightOfWay("pacs", patience_s=60, longest_s=60)
+    with pytest.raises(KeyError), way.taken():
+        raise KeyError("bug")
+    done = threading.Event()
+    threading.Thread(target=lambda: (way.begin(), way.give(9), done.set()), daemon=True).start()
+    assert done.wait(10)
