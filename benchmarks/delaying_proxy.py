@@ -21,8 +21,6 @@ class DelayingProxy:
         self._one_way_s = one_way_s
         self.turns = 0
         self.connections = 0
-        self.open = 0
-        self.most_open = 0
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = int(self._listener.getsockname()[1])
@@ -42,8 +40,6 @@ class DelayingProxy:
     def _serve(self, client: socket.socket) -> None:
         with self._lock:
             self.connections += 1
-            self.open += 1
-            self.most_open = max(self.most_open, self.open)
         time.sleep(2 * self._one_way_s)  # the handshake, which this side has had already
         server = socket.create_connection(("127.0.0.1", self._target_port))
         for one in (client, server):
@@ -73,9 +69,6 @@ class DelayingProxy:
                         self.turns += 1
                 spoke[0] = name
                 pieces.put((time.monotonic() + self._one_way_s, data))
-        if name == "client":
-            with self._lock:
-                self.open -= 1
         pieces.put((time.monotonic() + self._one_way_s, b""))
         writer.join()
 

@@ -63,6 +63,7 @@ class AssociationPool:
         self._name = name
         self._limits = limits
         self._most = limits.max_associations
+        self._most_bulk = limits.max_associations
         self._connect = connect
         self._learned = learned
         self._changed = threading.Condition()
@@ -82,7 +83,7 @@ class AssociationPool:
     @property
     def bulk_limit(self) -> int:
         """How many at most are given to work that isn't urgent."""
-        return self._most - 1 if self._most >= 3 else self._most
+        return min(self._most_bulk, self._most - 1 if self._most >= 3 else self._most)
 
     @contextmanager
     def lease(self, request: AssociationRequest, *, urgent: bool) -> Iterator[Connection]:
@@ -111,6 +112,10 @@ class AssociationPool:
         """The PACS takes no more than that; never raised again here."""
         with self._changed:
             self._most = max(1, min(self._most, limit))
+
+    def one_bulk_at_a_time(self) -> None:
+        """More would only wait for each other at the PACS."""
+        self._most_bulk = 1
 
     def _open_one(self, request: AssociationRequest, give_up_at: float) -> Connection | None:
         """A new connection for a permit already taken; None if the PACS has enough of ours."""

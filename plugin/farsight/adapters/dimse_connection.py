@@ -89,7 +89,6 @@ class Connection:
             raise
 
     def _connect(self, address: tuple[str, int]) -> socket.socket:
-        started = time.monotonic()
         try:
             connected = socket.create_connection(address, timeout=self._timeouts.connect_s)
         except TimeoutError as error:
@@ -100,7 +99,6 @@ class Connection:
             raise PacsUnavailable(
                 self._name, f"no connection to {address[0]}:{address[1]} ({error.strerror})"
             ) from error
-        self.round_trip_s = time.monotonic() - started
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connected if self._tls is None else self._secured(connected, self._tls)
@@ -118,8 +116,10 @@ class Connection:
             raise PacsUnavailable(self._name, f"the TLS handshake failed ({why})") from error
 
     def _negotiate(self, request: AssociationRequest) -> Accepted:
+        started = time.monotonic()
         self._send(encode_request(request))
         event = self._next_event(self._timeouts.acse_s, "an answer to the association request")
+        self.round_trip_s = time.monotonic() - started
         try:
             if not isinstance(event, Pdu):
                 raise ProtocolError("data before the association was accepted")

@@ -28,7 +28,7 @@ LOG = logging.getLogger("farsight.dimse")
 _SPLIT_AT_ATTEMPT, _MOST_SPLIT = 2, 100
 _UNANSWERED_STORES = 16
 #: A round trip that makes a series worth splitting.
-_FAR_S = 0.005
+_FAR_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,11 @@ class DimsePacs:
         return max(1, self._pool.bulk_limit)
 
     def adopt(self, manners: Manners) -> None:
-        """What was learned before this start."""
+        """Behaves as was learned, before this start or just now."""
         self._manners = manners
         if manners.one_at_a_time:
             self._right_of_way.expect_no_answer()
+            self._pool.one_bulk_at_a_time()
         if manners.max_associations:
             self._pool.lower(manners.max_associations)
 
@@ -165,12 +166,11 @@ class DimsePacs:
         self._learn(replace(self._manners, max_associations=most))
 
     def _serves_one_at_a_time(self) -> None:
-        self._right_of_way.expect_no_answer()
         self._learn(replace(self._manners, one_at_a_time=True))
 
     def _learn(self, manners: Manners) -> None:
         if manners != self._manners:
-            self._manners = manners
+            self.adopt(manners)
             LOG.warning("PACS %r from now on: %s", self.name, manners)
             self._tell(manners)
 
