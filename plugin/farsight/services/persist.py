@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from farsight.ports.archive import Archive
 from farsight.services.memory_tier import MemoryTier
 
 LOG = logging.getLogger("farsight.persist")
+
+_NICE = 10
 
 #: Called on a storing thread when an instance is durable (None) or could not be stored.
 Stored = Callable[[InstanceRef, ArchiveError | None], None]
@@ -50,6 +53,8 @@ class Persister:
             thread.join(deadline_s)
 
     def _run(self) -> None:
+        # Who waits for an answer goes first where both want the processor.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while (item := self._queue.get()) is not None:
             ref, instance, done = item
             del item
