@@ -9,12 +9,14 @@ interleaved, medians are printed. ORTHANC_COMMAND and FARSIGHT_SITE choose anoth
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
 import tempfile
 import threading
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -158,6 +160,25 @@ def stored_rate(
     row("series fetched and stored / stored from memory by Orthanc alone", *rates, "MB/s")
 
 
+def native_get(gateway: OrthancProcess, rounds: int) -> None:
+    """One series stored by Orthanc's own C-GET (1.12.6 and later), beside ours."""
+    native, ours = [], []
+    wanted = {"StudyInstanceUID": study_uid(), "SeriesInstanceUID": series_uid()}
+    body = json.dumps({"Level": "Series", "Resources": [wanted], "Synchronous": True}).encode()
+    for _ in range(rounds):
+        forget(gateway)
+        try:
+            native.append(seconds(lambda: gateway.request("POST", "/modalities/pacs/get", body)))
+        except urllib.error.HTTPError as error:
+            print(f"| this Orthanc has no C-GET of its own ({error.code}) | | | | |")
+            return
+        wait_stored(gateway, SLICES)
+        forget(gateway)
+        ours.append(seconds(lambda: (metadata(gateway, 1), wait_stored(gateway, SLICES))))
+    row("series fetched and stored by Farsight / by Orthanc's own C-GET",
+        statistics.median(native), statistics.median(ours), "s")  # fmt: skip
+
+
 def tail_latency(gateway: OrthancProcess, rounds: int) -> None:
     """p99 of warm frames, one client, at rest and while other series are retrieved."""
     session = requests.Session()
@@ -275,6 +296,7 @@ def main() -> None:
             five_at_once(gateway, options.rounds, len(files))
             first_frame(gateway, peer, options.rounds)
             stored_rate(gateway, work, files[:SLICES], 3 * SLICES, options.rounds)
+            native_get(gateway, options.rounds)
             forget(gateway)
             tail_latency(gateway, options.rounds)
         far_away(work, peer, dicom_port, options.rounds)

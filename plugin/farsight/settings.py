@@ -179,7 +179,7 @@ def _read_pacs(name: str, entry: Any, extra: Section, tls: TlsSettings | None) -
         port = int(port)
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         raise SettingsError(f"{where}.Port", port, "must be a port number from 1 to 65535")
-    identity = extra.section("UserIdentity")
+    identity = extra.section("UserIdentity", secret=True)
     settings = PacsSettings(
         name=name,
         ae_title=_ae_title(f"{where}.AET", ae_title),

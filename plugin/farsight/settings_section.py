@@ -15,33 +15,33 @@ _ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+/\Z")
 class Section:
     """One JSON object of the configuration: typed reading, and what nobody read is refused."""
 
-    def __init__(self, key: str, value: Any) -> None:
+    def __init__(self, key: str, value: Any, *, secret: bool = False) -> None:
+        """`secret`: its values aren't repeated in what is refused."""
         if not isinstance(value, Mapping):
             raise SettingsError(key, value, "must be an object")
         self._key = key
         self._value = value
+        self._secret = secret
         self._known: set[str] = set()
 
     def keys(self) -> list[str]:
         return list(self._value)
 
-    def section(self, name: str) -> Section:
-        return Section(f"{self._key}.{name}", self._get(name, {}))
+    def section(self, name: str, *, secret: bool = False) -> Section:
+        return Section(f"{self._key}.{name}", self._get(name, {}), secret=secret)
 
     def refuse_unknown(self) -> None:
         for name in self._value:
             if name not in self._known:
                 allowed = ", ".join(sorted(self._known))
-                raise SettingsError(
-                    f"{self._key}.{name}", self._value[name], f"unknown key; allowed: {allowed}"
-                )
+                raise self._refuse(name, self._value[name], f"unknown key; allowed: {allowed}")
 
     def _get(self, name: str, default: Any) -> Any:
         self._known.add(name)
         return self._value.get(name, default)
 
     def _refuse(self, name: str, value: Any, allowed: str) -> SettingsError:
-        return SettingsError(f"{self._key}.{name}", value, allowed)
+        return SettingsError(f"{self._key}.{name}", "…" if self._secret else value, allowed)
 
     def text(self, name: str, default: str) -> str:
         value = self._get(name, default)

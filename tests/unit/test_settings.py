@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from farsight.errors import SettingsError
-from farsight.settings import PacsSettings, Settings, read_settings
+from farsight.settings import PacsSettings, Settings, TlsSettings, read_settings
 
 PACS = {"AET": "ARCHIVE", "Host": "pacs.example.org", "Port": 104}
 
@@ -104,6 +105,12 @@ def test_without_a_choice_every_modality_that_allows_find_is_a_source() -> None:
         ({"Pacs": {"a": {"IdleTimeout": float("nan")}}}, "Farsight.Pacs.a.IdleTimeout", "seconds"),
         ({"Pacs": {"a": {"IdleTimeout": 3601}}}, "Farsight.Pacs.a.IdleTimeout", "3600"),
         ({"Pacs": {"a": {"Host": "b"}}}, "Farsight.Pacs.a.Host", "unknown key"),
+        (
+            {"Pacs": {"a": {"UserIdentity": {"Passcode": "x"}}}},
+            "Farsight.Pacs.a.UserIdentity.Username",
+            "goes together",
+        ),
+        ({"Pacs": {"a": {"UserIdentity": "x"}}}, "Farsight.Pacs.a.UserIdentity", "object"),
     ],
 )
 def test_refused(section: Any, key: str, allowed: str) -> None:
@@ -138,3 +145,50 @@ def test_modalities_refused(modalities: Any, key: str) -> None:
 def test_own_ae_title_refused() -> None:
     with pytest.raises(SettingsError, match="DicomAet"):
         read_settings({"DicomAet": ""})
+
+
+def test_user_identity_and_its_secrets() -> None:
+    def read(identity: dict[str, object]) -> PacsSettings:
+        section = {"Pacs": {"a": {"UserIdentity": identity}}}
+        return read_settings({"Farsight": section, "DicomModalities": {"a": PACS}}).pacs[0]
+
+    found = read({"Username": "farsight", "Passcode": "sesame"})
+    assert (found.username, found.passcode) == ("farsight", "sesame")
+    assert "sesame" not in repr(found)
+    for wrong in (
+        {"Username": "u", "Password": "sesame"},
+        {"Username": "u", "Passcode": ["sesame"]},
+    ):
+        with pytest.raises(SettingsError) as refused:
+            read(wrong)
+        assert "sesame" not in str(refused.value)
+
+
+def test_tls_of_orthanc(tmp_path: Path) -> None:
+    files = {}
+    for key in ("DicomTlsTrustedCertificates", "DicomTlsCertificate", "DicomTlsPrivateKey"):
+        files[key] = str(tmp_path / key)
+        Path(files[key]).write_text("x")
+    modalities = {"a": {**PACS, "UseDicomTls": True}, "b": PACS}
+    secured, plain = read_settings({"DicomModalities": modalities, **files}).pacs
+    assert secured.tls == TlsSettings(*map(Path, files.values()))
+    assert plain.tls is None
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"DicomModalities": {"a": {**PACS, "UseDicomTls": 1}}}, "DicomModalities.a.UseDicomTls"),
+        (
+            {"DicomModalities": {"a": {**PACS, "UseDicomTls": True}}},
+            "DicomModalities.a.UseDicomTls",
+        ),
+        ({"DicomTlsTrustedCertificates": "/nowhere"}, "DicomTlsTrustedCertificates"),
+        ({"DicomTlsCertificate": __file__}, "DicomTlsPrivateKey"),
+        ({"DicomTlsPrivateKey": 5}, "DicomTlsPrivateKey"),
+    ],
+)
+def test_tls_refused(given: dict[str, Any], key: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings({"DicomModalities": {"a": PACS}, **given})
+    assert refused.value.key == key
