@@ -64,7 +64,8 @@ class SeriesSource:
     omits: SOPInstanceUID -> how often it is left out. sends_along: sent with every retrieve.
     fails_after: after so many instances `failure` is raised. gate: waited for before sending.
     after_each: called with the number of instances delivered so far. lists_instances: answers at
-    IMAGE level. counts: tells NumberOfSeriesRelatedInstances.
+    IMAGE level. names_instances: with their UIDs. counts: tells NumberOfSeriesRelatedInstances.
+    before: called with the number of instances about to be delivered.
     """
 
     def __init__(self, objects: Sequence[Dataset], name: str = "pacs") -> None:
@@ -80,6 +81,8 @@ class SeriesSource:
         self.at_once = 1
         self.lists_instances = True
         self.counts = True
+        self.names_instances = True
+        self.before: Callable[[int], None] | None = None
         self.finds = 0
         self.retrieved: list[Retrieved] = []
         self._lock = threading.Lock()
@@ -114,6 +117,8 @@ class SeriesSource:
                 key.tag: self._count() if key.tag == _COUNT else str(one[_TAGS[key.tag]].value)
                 for key in identifier
             }
+            if level is Level.IMAGE and not self.names_instances:
+                row["00080018"] = ""
             shown = tuple(row.values())
             if all(row[tag] == value for tag, value in wanted.items()) and shown not in seen:
                 seen.add(shown)
@@ -141,6 +146,8 @@ class SeriesSource:
             assert self.gate.wait(10)
         chosen = [one for one in self.objects if self._is_asked(one, study_instance_uid, asked)]
         sent = [received(one) for one in chosen if not self._is_left_out(one.SOPInstanceUID)]
+        if self.before is not None:
+            self.before(len(sent))
         for number, instance in enumerate([*sent, *self.sends_along]):
             if number == self.fails_after and self.failure is not None:
                 raise self.failure

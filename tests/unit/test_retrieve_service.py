@@ -27,6 +27,7 @@ from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.presence import ClientGone, Presence
 from farsight.services.retrieve import RetrieveService
+from farsight.services.source_listing import SourceListing
 from sample_files import ct_slice, instance_uid, series_uid, study_uid
 
 SERIES = SeriesRef(study_uid(), series_uid())
@@ -526,3 +527,91 @@ def test_an_interrupted_series_goes_on_at_once_with_the_rest(
     assert holdings.sop_instance_uids == ALL
     assert holdings.warning is None
     assert len(source.retrieved) == 5, "more often than there are passes"
+
+
+# ---- listings that can't be trusted
+
+
+def test_rows_without_instance_uids_are_no_listing(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    source.names_instances = False
+    service = serve(source)
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL, "counted instead"
+    landed(service)
+    assert archive.records[SERIES].expected == SLICES
+    source.counts = False
+    with pytest.raises(PacsFailure, match="without their SOPInstanceUID"):
+        SourceListing((source,)).series_instances(SERIES)
+
+
+def test_the_pacs_that_lists_most_counts(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    router = SeriesSource(source.objects[:2], name="router")
+    service = serve(router, source)
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+    landed(service)
+    assert archive.records[SERIES].expected == SLICES
+    assert router.retrieved == []
+
+
+def test_nothing_is_recorded_while_another_pacs_is_down(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    router = SeriesSource(source.objects[:2], name="router")
+    archive_pacs = SeriesSource(source.objects, name="archive")
+    archive_pacs.failure = PacsUnavailable("archive", "no connection")
+    service = serve(router, archive_pacs)
+    assert len(service.ensure_series(SERIES, HERE).sop_instance_uids) == 2
+    landed(service)
+    assert archive.records == {}
+    archive_pacs.failure = None
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+
+
+def test_series_of_a_study_on_two_pacs(serve: Serve, source: SeriesSource) -> None:
+    other = SeriesSource([ct_slice(1, series=2, size=8)], name="other")
+    service = serve(source, other)
+    both, warning = service.study_series(study_uid())
+    assert [one.series_instance_uid for one in both] == [series_uid(1), series_uid(2)]
+    assert warning is None
+    source.failure = PacsUnavailable("pacs", "no connection")
+    one, warning = service.study_series(study_uid())
+    assert [one.series_instance_uid for one in one] == [series_uid(2)]
+    assert "no connection" in (warning or "")
+
+
+def test_one_unreadable_image_leaves_the_others(serve: Serve, source: SeriesSource) -> None:
+    """Asked for alone it ends in a failure (PS3.4 C.4.3.1.4); that must not hide the rest."""
+    source.omits = {instance_uid(2): math.inf}
+
+    def refuse_alone(number: int) -> None:
+        if number == 0:
+            raise PacsFailure("pacs", "C-GET: out of resources", 0xA702)
+
+    source.before = refuse_alone
+    holdings = serve(source).ensure_series(SERIES, HERE)
+    assert len(holdings.sop_instance_uids) == SLICES - 1
+    assert "delivered 5 of the 6" in (holdings.warning or "")
+    assert "0xA702" in (holdings.warning or "") or "out of resources" in (holdings.warning or "")
+
+
+def test_anothers_leaving_does_not_concern_a_single_fetch(
+    serve: Serve, source: SeriesSource
+) -> None:
+    source.gate = threading.Event()
+    service = serve(source)
+    client = Presence()
+    with ThreadPoolExecutor(2) as threads:
+        leaving = threads.submit(service.ensure_series, SERIES, client)
+        while not source.retrieved:
+            time.sleep(0.002)
+        single = threads.submit(service.instance, ref(2))
+        while len(source.retrieved) < 2:
+            time.sleep(0.002)
+        client.leave()
+        with pytest.raises(ClientGone):
+            leaving.result(10)
+        source.gate.set()
+        assert single.result(10).sop_instance_uid == instance_uid(2)

@@ -30,9 +30,10 @@ def test_bulk_goes_on_when_the_urgent_is_over() -> None:
 def test_bulk_that_stands_in_the_way_gives_up_and_that_is_learned() -> None:
     learned: list[bool] = []
     way = RightOfWay("pacs", lambda: learned.append(True), patience_s=0.01)
-    with way.taken(), pytest.raises(RetrieveInterrupted, match="gave way"):
-        way.give(100)
-    assert learned == [True]
+    for times in range(1, 4):
+        with way.taken(), pytest.raises(RetrieveInterrupted, match="gave way"):
+            way.give(100)
+        assert learned == [True] * (times == 3), "once may be chance"
 
 
 def test_known_to_serve_one_at_a_time_it_gives_up_at_once() -> None:

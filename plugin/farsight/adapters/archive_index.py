@@ -41,6 +41,8 @@ class ArchiveIndex:
         self._lock = threading.Lock()
         self._studies: OrderedDict[str, dict[str, SeriesEntry]] = OrderedDict()
         self._by_id: dict[str, InstanceRef] = {}
+        #: What happened to a study since it began to be loaded: stored, or the id of what is gone.
+        self._meanwhile: dict[str, list[StoredInstance | str]] = {}
         self._version = 0
 
     def has_study(self, study_instance_uid: str) -> bool:
@@ -50,18 +52,32 @@ class ArchiveIndex:
     @property
     def is_empty(self) -> bool:
         with self._lock:
-            return not self._studies
+            return not self._studies and not self._meanwhile
 
     def knows(self, resource_id: str) -> bool:
         with self._lock:
             return resource_id in self._by_id
 
+    def begin_load(self, study_instance_uid: str) -> None:
+        """To be called before the archive is asked for what `load` is then given."""
+        with self._lock:
+            self._meanwhile[study_instance_uid] = []
+
     def load(self, study_instance_uid: str, rows: Iterable[StoredInstance]) -> None:
-        """Replaces what is known of a study; versions change only where something differs."""
+        """Replaces what is known of a study; versions change only where something differs.
+
+        What was added or removed since `begin_load` counts more than `rows`.
+        """
         with self._lock:
             before = self._forget(study_instance_uid)
             loaded: dict[str, SeriesEntry] = {}
-            for row in rows:
+            current = {row.resource_id: row for row in rows}
+            for change in self._meanwhile.pop(study_instance_uid, []):
+                if isinstance(change, str):
+                    current.pop(change, None)
+                else:
+                    current[change.resource_id] = change
+            for row in current.values():
                 uid = row.ref.series_instance_uid
                 entry = loaded.setdefault(uid, SeriesEntry(row.series_resource_id))
                 entry.instances[row.ref.sop_instance_uid] = row.resource_id
@@ -91,6 +107,8 @@ class ArchiveIndex:
         """Notes one stored instance, if its study is loaded."""
         ref = stored.ref
         with self._lock:
+            if ref.study_instance_uid in self._meanwhile:
+                self._meanwhile[ref.study_instance_uid].append(stored)
             study = self._studies.get(ref.study_instance_uid)
             if study is None:
                 return
@@ -104,6 +122,8 @@ class ArchiveIndex:
     def remove(self, resource_id: str) -> InstanceRef | None:
         """Notes that an instance is gone; its reference if it was known."""
         with self._lock:
+            for changes in self._meanwhile.values():
+                changes.append(resource_id)
             ref = self._by_id.pop(resource_id, None)
             if ref is None:
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
@@ -11,9 +12,11 @@ from typing import Protocol
 from farsight.adapters.dimse_exchange import Exchange
 from farsight.dimse import commands, status
 from farsight.dimse.identifier_encoding import encode_identifier
-from farsight.errors import PacsFailure
+from farsight.errors import MalformedDicom, PacsError, PacsFailure
 from farsight.model import Attributes, IdentifierKey, Level
 from farsight.ps318.dicom_json import identifier_attributes
+
+LOG = logging.getLogger("farsight.dimse")
 
 _STUDY, _PATIENT_ID = "0020000D", "00100020"
 #: Attributes that are asked for at PATIENT level (PS3.4 C.6.1.1.2).
@@ -83,15 +86,29 @@ class Finder:
         identifier = encode_identifier(level, keys, exchange.transfer_syntax, "ISO_IR 192")
         message = exchange.ask(commands.C_FIND_RQ, identifier)
         while message.command.status in status.PENDING:
-            row = identifier_attributes(message.data_set or b"", exchange.transfer_syntax)
+            row = self._row(message.data_set or b"", exchange.transfer_syntax)
             self._patient_ids.note(row)
             try:
                 yield row
             except GeneratorExit:
-                exchange.cancel_find()
+                try:
+                    exchange.cancel_find()
+                except PacsError as error:  # enough came all the same
+                    LOG.info("%s", error)
+                    exchange.connection.abort()
                 raise
             message = exchange.receive()
         exchange.check_end(message)
+        if message.command.status != status.SUCCESS:
+            # Nobody cancelled: a limit of the PACS. What is cut short must not pass for all.
+            why = "C-FIND: the PACS cut its answer short"
+            raise PacsFailure(self._name, why, message.command.status)
+
+    def _row(self, data_set: bytes, transfer_syntax_uid: str) -> Attributes:
+        try:
+            return identifier_attributes(data_set, transfer_syntax_uid)
+        except MalformedDicom as error:
+            raise PacsFailure(self._name, f"C-FIND: a row can't be read ({error})") from error
 
     # ---- Patient root
 

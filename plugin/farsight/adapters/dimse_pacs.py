@@ -166,6 +166,8 @@ class DimsePacs:
         self._learn(replace(self._manners, max_associations=most))
 
     def _serves_one_at_a_time(self) -> None:
+        if self._pool.bulk_limit == self._address.limits.max_associations:
+            return  # what is urgent may have waited for a permit of ours, not for the PACS
         self._learn(replace(self._manners, one_at_a_time=True))
 
     def _learn(self, manners: Manners) -> None:

@@ -117,11 +117,17 @@ class OrthancArchive:
         if not self._index.has_study(study_instance_uid):
             with self._loading:
                 if not self._index.has_study(study_instance_uid):
-                    self.reload(study_instance_uid)
+                    self._load(study_instance_uid)
         return self._index.instances(study_instance_uid)
 
     def reload(self, study_instance_uid: str) -> None:
         """See ports.Archive."""
+        with self._loading:
+            self._load(study_instance_uid)
+
+    def _load(self, study_instance_uid: str) -> None:
+        """One at a time, because changes meanwhile are collected per study."""
+        self._index.begin_load(study_instance_uid)
         query = {"StudyInstanceUID": study_instance_uid}
         series_uids = {
             str(found["ID"]): str(found["MainDicomTags"]["SeriesInstanceUID"])

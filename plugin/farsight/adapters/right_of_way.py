@@ -12,6 +12,9 @@ from contextlib import contextmanager
 
 from farsight.errors import RetrieveInterrupted
 
+#: So often a bulk retrieve has to stand in the way before that is believed of the PACS.
+_SURE = 3
+
 
 class RightOfWay:
     """Between the retrieves of one PACS. Thread-safe.
@@ -25,7 +28,7 @@ class RightOfWay:
         name: str,
         one_at_a_time: Callable[[], None] = lambda: None,
         *,
-        patience_s: float = 0.1,
+        patience_s: float = 0.15,
         longest_s: float = 0.25,
         at_least: int = 4,
     ) -> None:
@@ -36,6 +39,7 @@ class RightOfWay:
         self._longest_s = longest_s
         self._at_least = at_least
         self._changed = threading.Condition()
+        self._in_the_way = 0
         self._urgent = 0
         self._unanswered = 0
 
@@ -82,7 +86,8 @@ class RightOfWay:
             if self._changed.wait_for(lambda: not self._unanswered, self._patience_s):
                 self._changed.wait_for(lambda: not self._urgent, self._longest_s)
                 return
-            first_time = self._patience_s > 0
-        if first_time:
+            self._in_the_way += 1
+            learned = self._patience_s > 0 and self._in_the_way >= _SURE
+        if learned:
             self._one_at_a_time()
         raise RetrieveInterrupted(self._name, "gave way to an instance a viewer waits for")

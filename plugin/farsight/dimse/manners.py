@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from farsight.model import Level
 
 C_GET, C_MOVE = "c-get", "c-move"
+#: In one identifier: a value of UIDs has at most 65,534 bytes, and old PACS less patience.
+_MOST_UIDS = 200
 _FINEST_FIRST = (Level.IMAGE, Level.SERIES, Level.STUDY)
 
 
@@ -89,7 +91,13 @@ def ways_to_retrieve(
     finest = _FINEST_FIRST.index(manners.finest_level)
     if sop_instance_uids and finest == 0:
         if len(sop_instance_uids) > 1 and manners.uid_lists and not split:
-            yield Way(Level.IMAGE, (tuple(sop_instance_uids),))
+            yield Way(
+                Level.IMAGE,
+                tuple(
+                    tuple(sop_instance_uids[at : at + _MOST_UIDS])
+                    for at in range(0, len(sop_instance_uids), _MOST_UIDS)
+                ),
+            )
         yield Way(Level.IMAGE, tuple((uid,) for uid in sop_instance_uids))
     if has_series and finest <= 1:
         yield Way(Level.SERIES)

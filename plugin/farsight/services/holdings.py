@@ -20,8 +20,12 @@ class RetrieveLimits:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What there is of a series, and the warning to send along when that may not be all."""
+    """What there is of a series, and the warning to send along when that may not be all.
+
+    version: of the series in the archive, not later than what is here was looked up.
+    """
 
     series: SeriesRef
     sop_instance_uids: tuple[str, ...]
+    version: int = 0
     warning: str | None = None

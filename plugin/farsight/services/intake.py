@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from farsight.dicom.elements import DicomObject
 from farsight.dicom.part10 import parse_object
-from farsight.errors import MalformedDicom
+from farsight.errors import ArchiveError, FarsightError, MalformedDicom
 from farsight.model import InstanceRef, ReceivedInstance, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.services.memory_tier import MemoryTier
@@ -46,24 +46,30 @@ class Intake:
         return ref in self._tier or ref.sop_instance_uid in self.held(ref.series)
 
     def sink(
-        self, wanted: SeriesRef, source: str, flight_of: Callable[[SeriesRef], SeriesFlight | None]
+        self,
+        wanted: SeriesRef,
+        source: str,
+        flight_of: Callable[[SeriesRef], SeriesFlight | None],
+        mine: SeriesFlight | None = None,
     ) -> Callable[[ReceivedInstance], None]:
         """What to give to Pacs.retrieve; `flight_of` finds the flight to tell of arrivals.
 
-        `source`: the name of the PACS.
-
-        The sink raises the flight's error once storing failed, because more would be lost too,
-        or once nobody waits for the series any more.
+        `source`: the name of the PACS. `mine`: the flight it is for; None for an instance out of
+        turn, which others' leaving doesn't concern. The sink raises that flight's error once
+        storing failed, because more would be lost too, or once nobody waits for it any more.
         """
 
         def take(received: ReceivedInstance) -> None:
-            current = flight_of(wanted)
-            if current is not None and current.stop_error is not None:
-                raise current.stop_error
+            stop = _why_to_stop(mine, flight_of(wanted))
+            if stop is not None:
+                raise stop
             self._statistics.received(source, len(received.part10))
             ref = self._take(received, wanted)
-            flight = None if ref is None else flight_of(ref.series)
-            if flight is not None:
+            if ref is None:
+                return
+            flights = {flight_of(ref.series), mine if ref.series == wanted else None} - {None}
+            for flight in flights:
+                assert flight is not None
                 flight.arrived(received.sop_instance_uid, len(received.part10))
 
         return take
@@ -95,6 +101,13 @@ class Intake:
         elif self._tier.add_unstored(ref, instance):
             self._persister.submit(ref, instance, self._stored)
         return ref
+
+
+def _why_to_stop(mine: SeriesFlight | None, current: SeriesFlight | None) -> FarsightError | None:
+    if mine is not None:
+        return mine.stop_error
+    error = None if current is None else current.stop_error
+    return error if isinstance(error, ArchiveError) else None
 
 
 def _ref_of(instance: DicomObject) -> InstanceRef:

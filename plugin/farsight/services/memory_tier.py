@@ -49,15 +49,21 @@ class MemoryTier:
             return frozenset(self._series.get(series, ()))
 
     def add_unstored(self, ref: InstanceRef, instance: DicomObject) -> bool:
-        """Takes what must be stored; waits while the budget is full of such. False: was here."""
+        """Takes what must be stored; waits while the budget is full of such.
+
+        False: it is being stored already.
+        """
         size = len(instance.data)
         with self._changed:
-            if ref in self._unstored or ref in self._stored:
-                return False
-            while not self._make_room(size) and self._unstored:
+            while ref not in self._unstored and ref not in self._stored:
+                if self._make_room(size) or not self._unstored:
+                    self._unstored[ref] = instance
+                    self._count(ref, size)
+                    return True
                 self._changed.wait()
-            self._unstored[ref] = instance
-            self._count(ref, size)
+            if ref in self._unstored:
+                return False
+            self._unstored[ref] = self._stored.pop(ref)  # the archive lost it
             return True
 
     def add_stored(self, ref: InstanceRef, instance: DicomObject) -> None:

@@ -58,7 +58,10 @@ class Persister:
         while (item := self._queue.get()) is not None:
             ref, instance, done = item
             del item
-            done(ref, self._store(ref, instance))
+            try:
+                done(ref, self._store(ref, instance))
+            except Exception:  # the edge of this thread: were it to end, all would wait
+                LOG.exception("after storing instance %s", ref.sop_instance_uid)
 
     def _store(self, ref: InstanceRef, instance: DicomObject) -> ArchiveError | None:
         try:

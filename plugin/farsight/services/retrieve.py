@@ -84,8 +84,10 @@ class RetrieveService:
 
     def ensure_all(self, wanted: Sequence[SeriesRef], presence: Presence) -> list[Holdings]:
         """The same for several at once. Raises: as ensure_series, for the first that fails."""
-        started = [(series, self._start(series)) for series in wanted]
+        started: list[tuple[SeriesRef, SeriesFlight | None]] = []
         try:
+            for series in wanted:
+                started.append((series, self._start(series)))
             return [self._settle(series, flight, presence) for series, flight in started]
         finally:
             for _, flight in started:
@@ -108,23 +110,27 @@ class RetrieveService:
     def _settle(
         self, series: SeriesRef, flight: SeriesFlight | None, presence: Presence
     ) -> Holdings:
+        version = self._archive.series_version(series)  # before what it counts for
         if flight is None:
             held = self._intake.held(series)
             if not held:
                 raise NotFound(f"series {series.series_instance_uid} is not stored")
-            return Holdings(series, tuple(sorted(held)))
+            return Holdings(series, tuple(sorted(held)), version)
         if not flight.wait_all_here(self._limits.wait_s, presence):
             raise PacsTimeout(flight.source, f"series not retrieved in {self._limits.wait_s:g} s")
+        version = self._archive.series_version(series)
         in_memory = self._tier.instances(series)  # first: what is stored next may leave memory
         here = in_memory | self._intake.held(series)
         error = flight.error
-        if error is None:
-            return Holdings(series, tuple(sorted(here)))
-        if isinstance(error, NotFound) and here:
-            return Holdings(series, tuple(sorted(here)))
+        expected = flight.expected
+        if error is None and expected is not None and (lacking := expected.lacks(here)):
+            # Deleted meanwhile, or lost sight of: never a success with less than expected.
+            error = RetrieveIncomplete(flight.source, expected.count - lacking, expected.count)
+        if error is None or (isinstance(error, NotFound) and here):
+            return Holdings(series, tuple(sorted(here)), version)
         may_be_short = isinstance(error, RetrieveIncomplete) or flight.expected is None
         if isinstance(error, PacsError) and may_be_short and here:
-            return Holdings(series, tuple(sorted(here)), warning=str(error))
+            return Holdings(series, tuple(sorted(here)), version, str(error))
         raise error
 
     def _is_complete(self, series: SeriesRef) -> bool:
@@ -138,7 +144,7 @@ class RetrieveService:
                 raise flight.stop_error
             listing = self._listing.series_instances(flight.series)
             held = listing.expected.among(self._intake.held(flight.series))
-            flight.expect(listing.pacs.name, listing.expected, held)
+            flight.expect(listing.pacs.name, listing.expected, held, certain=listing.certain)
             self._fetch.fetch(listing, flight)
         except FarsightError as error:
             level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING
@@ -178,7 +184,7 @@ class RetrieveService:
         if not flight.may_land():
             return
         expected = flight.expected
-        if flight.error is None and expected is not None:
+        if flight.error is None and expected is not None and flight.certain:
             stored = len(expected.among(self._intake.held(flight.series)))
             if stored >= expected.count:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -219,7 +225,9 @@ class RetrieveService:
         here = set(self._archive.study_instances(study_instance_uid))
         warning = None
         try:
-            here |= set(self._listing.study_series(study_instance_uid))
+            listed, failure = self._listing.study_series(study_instance_uid)
+            here |= set(listed)
+            warning = None if failure is None else str(failure)
         except PacsError as error:
             if not here:
                 raise

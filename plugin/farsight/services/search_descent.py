@@ -54,7 +54,8 @@ class Descent:
                 tag: value for tag, value in above.items() if level_of(tag) in _above_levels(level)
             }
             for row in self._asked(level, inherited):
-                found.append({**inherited, **row})
+                said = {tag: value for tag, value in row.items() if values_of(value)}
+                found.append({**row, **inherited, **said})
         return found
 
     def _above(self, level: Level) -> list[Attributes]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from farsight.errors import FarsightError, PacsError, RetrieveIncomplete, RetrieveInterrupted
 from farsight.model import SeriesRef
 from farsight.ports.archive import Archive
-from farsight.services.bulk_queue import BulkQueue
+from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.intake import Intake
 from farsight.services.series_flight import SeriesFlight
@@ -50,11 +50,17 @@ class SeriesFetch:
             while interrupted:
                 if not flight.lacks():
                     return
+                if flight.stop_error is not None:
+                    raise flight.stop_error
                 failure = self._one_pass(listing, flight, sorted(flight.missing()), attempt)
                 interrupted = isinstance(failure, RetrieveInterrupted)
         if lacking := flight.lacks():
             expected = listing.expected.count
-            raise failure or RetrieveIncomplete(listing.pacs.name, expected - lacking, expected)
+            came = expected - lacking
+            if failure is None or (came and failure.dimse_status is not None):
+                why = "" if failure is None else failure.what
+                raise RetrieveIncomplete(listing.pacs.name, came, expected, why)
+            raise failure
 
     def _one_pass(
         self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], attempt: int
@@ -81,7 +87,7 @@ class SeriesFetch:
             series.series_instance_uid,
             () if len(uids) == len(listing.expected.instances) else uids,
             listing.classes_of(uids, attempt),
-            self._intake.sink(series, listing.pacs.name, self._flight_of),
+            self._intake.sink(series, listing.pacs.name, self._flight_of, flight),
             attempt=attempt,
         )
 
@@ -116,7 +122,8 @@ class SeriesFetch:
                         over.notify_all()
 
         for _ in range(at_once - 1):
-            self._bulk.submit(flight.series.study_instance_uid, work)
+            urgency = Urgency.ASKED if flight.is_waited_for else Urgency.AHEAD
+            self._bulk.submit(flight.series.study_instance_uid, work, urgency)
         work()
         with over:
             over.wait_for(lambda: busy == 0)

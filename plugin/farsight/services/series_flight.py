@@ -25,6 +25,7 @@ class SeriesFlight:
         self.ticket: Ticket | None = None
         self.started_at = time.time()
         self.source = ""
+        self.certain = True
         self._changed = threading.Condition()
         self._expected: Expected | None = None
         self._here: set[str] = set()
@@ -66,9 +67,12 @@ class SeriesFlight:
         with self._changed:
             self._changed.notify_all()
 
-    def expect(self, source: str, expected: Expected, held: frozenset[str]) -> None:
-        """What the source lists and what is stored of it."""
+    def expect(
+        self, source: str, expected: Expected, held: frozenset[str], *, certain: bool = True
+    ) -> None:
+        """What the source lists and what is stored of it. `certain`: as in Listing."""
         with self._changed:
+            self.certain = certain
             self.source = source
             self._expected = expected
             self._here |= held

@@ -92,15 +92,12 @@ class ServeService:
         cached = self._lookup(series, root)
         if cached is not None and holdings.warning is None:
             return Metadata(cached.json)
-        return self._build(holdings, root, self._archive.series_version(series))
+        return self._build(holdings, root)
 
     def study_metadata(self, study_instance_uid: str, root: str, presence: Presence) -> Metadata:
         """The metadata of every instance of every series."""
         settled, warnings = self.study(study_instance_uid, presence)
-        arrays = [
-            self._build(holdings, root, self._archive.series_version(holdings.series)).json
-            for holdings in settled
-        ]
+        arrays = [self._build(holdings, root).json for holdings in settled]
         inner = [array[1:-1] for array in arrays if len(array) > 2]
         return Metadata(b"[" + b",".join(inner) + b"]", warnings)
 
@@ -123,7 +120,7 @@ class ServeService:
             return None
         return cached
 
-    def _build(self, holdings: Holdings, root: str, version: int) -> Metadata:
+    def _build(self, holdings: Holdings, root: str) -> Metadata:
         series = holdings.series
         rows = []
         for instance in self.instances(holdings):
@@ -145,7 +142,7 @@ class ServeService:
         json = _array([row[3] for row in rows])
         if holdings.warning is not None:
             return Metadata(json, (holdings.warning,))
-        self._keep(series, root, _CachedSeries(version, json))
+        self._keep(series, root, _CachedSeries(holdings.version, json))
         return Metadata(json)
 
     def _keep(self, series: SeriesRef, root: str, cached: _CachedSeries) -> None:

@@ -28,18 +28,24 @@ class Listing:
     """What one PACS lists of a series.
 
     likely_classes: what to propose where it doesn't tell, by the modality of the series.
+    certain: no other PACS failed that might have listed more.
     """
 
     pacs: Pacs
     expected: Expected
     likely_classes: tuple[str, ...] = ()
+    certain: bool = True
 
     def classes_of(self, sop_instance_uids: Sequence[str], attempt: int) -> tuple[str, ...]:
         """What to propose for those instances; guesses only once, nothing: everything there is."""
-        classes = {self.expected.instances[uid] for uid in sop_instance_uids}
+        classes = {self.expected.instances.get(uid, "") for uid in sop_instance_uids}
         if classes and "" not in classes:
             return tuple(sorted(classes))
         return self.likely_classes if attempt == 0 else ()
+
+
+class _Unnamed(PacsFailure):
+    """A PACS that answers at IMAGE level, but not with instances."""
 
 
 class SourceListing:
@@ -57,7 +63,7 @@ class SourceListing:
         return bool(self._sources)
 
     def series_instances(self, series: SeriesRef) -> Listing:
-        """What the first PACS that lists the series has of it.
+        """What the PACS that lists most of the series has of it: a router may hold a part.
 
         A PACS that doesn't answer at IMAGE level is asked for their number.
 
@@ -95,7 +101,7 @@ class SourceListing:
 
         Raises: `failure` where it is another one, or the number isn't told either.
         """
-        if not refuses_identifier(failure.dimse_status):
+        if not isinstance(failure, _Unnamed) and not refuses_identifier(failure.dimse_status):
             raise failure
         LOG.info("%s; asking for the number of instances", failure)
         keys = (
@@ -103,14 +109,15 @@ class SourceListing:
             IdentifierKey(_MODALITY, "CS"),
             IdentifierKey(_COUNT, "IS"),
         )
-        pacs, rows = self._first_with_rows(Level.SERIES, keys)
+        pacs, rows, certain = self._most_rows(Level.SERIES, keys)
         count = _text(rows[0], _COUNT)
         if not count.isdigit() or int(count) == 0:
             raise failure
-        return Listing(pacs, Expected({}, int(count)), likely_classes(_text(rows[0], _MODALITY)))
+        likely = likely_classes(_text(rows[0], _MODALITY))
+        return Listing(pacs, Expected({}, int(count)), likely, certain)
 
-    def study_series(self, study_instance_uid: str) -> Sequence[str]:
-        """SeriesInstanceUIDs of a study at the first PACS that lists any; empty if none does.
+    def study_series(self, study_instance_uid: str) -> tuple[Sequence[str], PacsError | None]:
+        """SeriesInstanceUIDs of a study at all PACS together, and the failure of one of them.
 
         Raises: PacsError when a PACS failed and no other lists the study.
         """
@@ -118,29 +125,48 @@ class SourceListing:
             IdentifierKey(_STUDY, "UI", study_instance_uid),
             IdentifierKey(_SERIES, "UI"),
         )
-        try:
-            _, rows = self._first_with_rows(Level.SERIES, keys)
-        except NotFound:
-            return ()
-        return [uid for row in rows if (uid := _text(row, _SERIES))]
+        answers, failure = self._ask_all(Level.SERIES, keys)
+        if not answers and failure is not None:
+            raise failure
+        found = {_text(row, _SERIES): None for _, rows in answers for row in rows}
+        return [uid for uid in found if uid], failure
 
     def _list(self, series: SeriesRef, instance: IdentifierKey) -> Listing:
         keys = (*_unique_keys(series), instance, IdentifierKey(_CLASS, "UI"))
-        pacs, rows = self._first_with_rows(Level.IMAGE, keys)
-        instances = {uid: _text(row, _CLASS) for row in rows if (uid := _text(row, _INSTANCE))}
+        pacs, rows, certain = self._most_rows(Level.IMAGE, keys)
+        instances = {_text(row, _INSTANCE): _text(row, _CLASS) for row in rows}
+        if "" in instances:
+            raise _Unnamed(pacs.name, "lists instances without their SOPInstanceUID")
         if "" not in instances.values():
-            return Listing(pacs, listed(instances))
-        return Listing(pacs, listed(instances), likely_classes(self._modality(pacs, series)))
+            return Listing(pacs, listed(instances), certain=certain)
+        return Listing(
+            pacs, listed(instances), likely_classes(self._modality(pacs, series)), certain
+        )
 
     def _modality(self, pacs: Pacs, series: SeriesRef) -> str:
         keys = (*_unique_keys(series), IdentifierKey(_MODALITY, "CS"))
         rows = [row for row in pacs.find(Level.SERIES, keys) if _is_what_was_asked(row, keys)]
         return _text(rows[0], _MODALITY) if rows else ""
 
-    def _first_with_rows(
+    def _most_rows(
         self, level: Level, keys: Sequence[IdentifierKey]
-    ) -> tuple[Pacs, list[Attributes]]:
+    ) -> tuple[Pacs, list[Attributes], bool]:
+        """Of the PACS that lists most; False where another failed."""
+        answers, failure = self._ask_all(level, keys)
+        if answers:
+            pacs, rows = max(answers, key=lambda answer: len(answer[1]))
+            return pacs, rows, failure is None
+        if failure is not None:
+            raise failure
+        narrowest = [key.value for key in keys if key.value][-1]
+        raise NotFound(f"{narrowest} is unknown here and at every PACS")
+
+    def _ask_all(
+        self, level: Level, keys: Sequence[IdentifierKey]
+    ) -> tuple[list[tuple[Pacs, list[Attributes]]], PacsError | None]:
+        """Every PACS with rows, in their order, and the first failure."""
         failure: PacsError | None = None
+        answers = []
         for pacs in self._sources:
             try:
                 rows = [row for row in pacs.find(level, keys) if _is_what_was_asked(row, keys)]
@@ -149,11 +175,8 @@ class SourceListing:
                 failure = failure or error
                 continue
             if rows:
-                return pacs, rows
-        if failure is not None:
-            raise failure
-        narrowest = [key.value for key in keys if key.value][-1]
-        raise NotFound(f"{narrowest} is unknown here and at every PACS")
+                answers.append((pacs, rows))
+        return answers, failure
 
 
 def _unique_keys(series: SeriesRef) -> tuple[IdentifierKey, IdentifierKey]:
