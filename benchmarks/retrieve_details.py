@@ -237,9 +237,8 @@ class Trips:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        turns, connections, started = (
-            self.proxy.turns, self.proxy.connections, time.perf_counter(),
-        )  # fmt: skip
+        turns, connections = self.proxy.turns, self.proxy.connections
+        started = time.perf_counter()
         yield
         self.times.append(time.perf_counter() - started)
         self.turns.append(self.proxy.turns - turns)
@@ -276,9 +275,9 @@ def far_away(work: Path, pacs_port: int, dicom_port: int, rounds: int) -> None:
         names = ("30 headers, PACS 50 ms away", "one frame, PACS 50 ms away")
         for name, theirs, own in zip(names, (scu, scu_frame), (ours, frames), strict=True):
             note = f"getscu {theirs.turns[0]} turns; Farsight {own.said()}"
-            row(f"{name}: / getscu",
-                statistics.median(theirs.times), statistics.median(own.times), "s", note)  # fmt: skip
-            row(f"{name}, first round only: / getscu", theirs.times[0], own.times[0], "s")
+            times = statistics.median(theirs.times), statistics.median(own.times)
+            row(f"{name} / getscu", *times, "s", note)
+        row(f"{names[0]}, first round only / getscu", scu.times[0], ours.times[0], "s")
 
 
 def main() -> None:
