@@ -79,6 +79,10 @@ def test_what_is_wrong_is_said(site: Site, door: int) -> None:
     assert requests.post(url, data=b'{"studies": ["1"]}', timeout=60).status_code == 415
     refused = requests.get(url, timeout=60)
     assert refused.status_code == 405
+    assert "POST" in refused.headers["Allow"]
+    elsewhere = requests.post(f"{site.doors[door]}/farsight/status", json={}, timeout=60)
+    assert elsewhere.status_code == 405
+    assert elsewhere.headers["Allow"].startswith("GET")
     wrong = requests.get(f"{site.doors[door]}/farsight/retrieves?recent=maybe", timeout=60)
     assert wrong.status_code == 400
     assert "recent" in wrong.text

@@ -98,3 +98,8 @@ def test_metrics_as_prometheus_reads_them() -> None:
         'got_total{p="a\\"\\\\\\n",o="y"} 1',
         'got_total{p="b",o="x"} 2',
     ]
+
+
+def test_large_counts_keep_every_digit() -> None:
+    text = metric("bytes_total", "counter", "Bytes.", {(): 123_456_789_012})
+    assert text.splitlines()[-1] == "bytes_total 123456789012"

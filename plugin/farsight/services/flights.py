@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from farsight.errors import RetrieveIncomplete
+from farsight.errors import PacsError, RetrieveIncomplete
 from farsight.model import SeriesRef
 from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.presence import ClientGone
@@ -64,7 +64,10 @@ class Flights:
             outcome = "short"
         elif isinstance(error, ClientGone):
             outcome = "abandoned"
-        self._statistics.series_ended(flight.source, outcome)
+        source = flight.source
+        if not source and isinstance(error, PacsError):  # it failed before it listed the series
+            source = error.pacs
+        self._statistics.series_ended(source, outcome)
         with self._lock:
             if self._under_way.get(flight.series) is flight:
                 del self._under_way[flight.series]

@@ -95,8 +95,15 @@ class RetrieveService:
                     flight.leave()
 
     def fetch_ahead(self, series: SeriesRef) -> bool:
-        """Begins to fetch what nobody waits for yet. False: it is complete here already."""
-        return self._start(series, Urgency.AHEAD) is not None
+        """Begins to fetch what nobody waits for yet. False: it is complete here already.
+
+        Raises: NotFound where it is not, and no PACS is there to bring it.
+        """
+        if self._start(series, Urgency.AHEAD) is not None:
+            return True
+        if not self._listing.has_sources and not self._is_complete(series):
+            raise NotFound("no PACS is configured")
+        return False
 
     def _start(self, series: SeriesRef, urgency: Urgency = Urgency.ASKED) -> SeriesFlight | None:
         """Joins the flight of a series, or begins one; None where it is complete here."""

@@ -15,12 +15,10 @@ from farsight.services.retrieve import RetrieveService
 from farsight.web import prometheus
 from farsight.web.handlers_prefetch import PrefetchHandler
 from farsight.web.messages import Request, Response
-from farsight.web.prometheus import Samples, metric
+from farsight.web.retrieve_metrics import exposition
 
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 _HTML = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store"))
-
-
 _METRICS = (("Content-Type", prometheus.CONTENT_TYPE), ("Cache-Control", "no-store"))
 PREFETCH = "/farsight/prefetch"
 
@@ -66,43 +64,11 @@ class StatusHandler:
         return self._retrieve.ended() if recent == "true" else self._retrieve.progress()
 
     def _metrics(self) -> str:
-        totals = self._retrieve.statistics.totals()
-        by_pacs: Samples = {(pacs,): float(count) for pacs, count in totals.instances.items()}
-        sizes: Samples = {(pacs,): float(count) for pacs, count in totals.received_bytes.items()}
-        series: Samples = {key: float(count) for key, count in totals.series.items()}
-        active = len(self._retrieve.progress())
-        return "".join(
-            (
-                metric(
-                    "farsight_instances_received_total", "counter",
-                    "Instances that came from a PACS by C-GET.", by_pacs, ("pacs",),
-                ),
-                metric(
-                    "farsight_received_bytes_total", "counter",
-                    "Bytes of those instances.", sizes, ("pacs",),
-                ),
-                metric(
-                    "farsight_series_retrieved_total", "counter",
-                    "Retrieves of series that ended, by how.", series, ("pacs", "outcome"),
-                ),
-                metric(
-                    "farsight_instances_stored_total", "counter",
-                    "Instances stored in Orthanc by retrieves.", {(): totals.stored},
-                ),
-                metric(
-                    "farsight_storing_failures_total", "counter",
-                    "Instances Orthanc did not store.", {(): totals.storing_failures},
-                ),
-                metric(
-                    "farsight_retrieves_active", "gauge",
-                    "Series on their way.", {(): active},
-                ),
-                metric(
-                    "farsight_memory_tier_bytes", "gauge",
-                    "Instances held in memory.", {(): self._tier.resident_bytes},
-                ),
-            )
-        )  # fmt: skip
+        return exposition(
+            self._retrieve.statistics.totals(),
+            active=len(self._retrieve.progress()),
+            memory_bytes=self._tier.resident_bytes,
+        )
 
     def _status(self) -> dict[str, Any]:
         return {
