@@ -83,9 +83,13 @@ class UnsupportedMediaType(FarsightError):
 
 
 class RangeNotSatisfiable(FarsightError):
-    """A byte range outside the representation."""
+    """A byte range outside the representation, which has `size` bytes."""
 
     status = 416
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the range lies outside of the {size} bytes there are")
+        self.size = size
 
 
 class MalformedDicom(FarsightError):

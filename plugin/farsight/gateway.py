@@ -22,11 +22,11 @@ from farsight.services.prefetch import PrefetchService
 from farsight.services.retrieve import RetrieveService
 from farsight.services.search import SearchService
 from farsight.services.serve import ServeService
-from farsight.settings import PacsSettings, Settings, read_settings
+from farsight.settings import HttpSettings, PacsSettings, Settings, read_settings
 from farsight.startup_checks import check_dicomweb_plugin, check_threads, loaded_python_plugins
 from farsight.web import orthanc_door
 from farsight.web.base_url import BaseUrl
-from farsight.web.credentials import read_credentials
+from farsight.web.credentials import check_bind, read_credentials
 from farsight.web.full_door import FullDoor
 from farsight.web.handlers_dicomweb import DicomWebHandler
 from farsight.web.handlers_prefetch import PrefetchHandler
@@ -45,12 +45,14 @@ class Gateway:
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         """Raises: SettingsError or StartRefused; either stops Orthanc's start."""
         settings = read_settings(configuration)
-        check_dicomweb_plugin(configuration, settings.root)
         maps = Path("/proc/self/maps").read_text()
+        check_dicomweb_plugin(configuration, settings.root, _configuration_directory(), maps)
         self._releases_lock = check_threads(
             configuration, loaded_python_plugins(maps), can_stream=orthanc_door.can_stream()
         )
         credentials = read_credentials(configuration)
+        if settings.http.enabled:
+            check_bind(configuration, settings.http.bind)
         self._settings = settings
         self._log: OrthancLog = log_to_orthanc()
         self._manners = OrthancManners()
@@ -64,13 +66,9 @@ class Gateway:
         self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
         self._pool = WorkerPool(settings.http.threads)
         router = Router(self._roots(settings), posts=(PREFETCH,))
-        base_url = BaseUrl(
-            f"http://localhost:{configuration.get('HttpPort', 8042)}",
-            settings.http.public_url,
-            settings.http.trusted_proxies,
-        )
-        orthanc_door.mount(router, self._pool, base_url)
-        self._full_door = FullDoor(router, self._pool, credentials, base_url)
+        orthancs, ours = _base_urls(configuration, settings.http)
+        orthanc_door.mount(router, self._pool, orthancs)
+        self._full_door = FullDoor(router, self._pool, credentials, ours)
         if settings.http.enabled:
             self._full_door.start(settings.http.bind, settings.http.port)
 
@@ -127,6 +125,23 @@ class Gateway:
         for source in self._sources:
             source.close()
         self._log.stopped = True
+
+
+def _configuration_directory() -> Path:
+    """What relative paths in the configuration are relative to."""
+    path = Path(str(orthanc_door.configuration_path()))
+    return path if path.is_dir() else path.parent
+
+
+def _base_urls(configuration: Mapping[str, Any], http: HttpSettings) -> tuple[BaseUrl, BaseUrl]:
+    """For Orthanc's port, which may be HTTPS, and for the full door, which is not."""
+    scheme = "https" if configuration.get("SslEnabled") is True else "http"
+    orthancs = f"{scheme}://localhost:{configuration.get('HttpPort', 8042)}"
+    ours = f"http://localhost:{http.port}"
+    return (
+        BaseUrl(orthancs, http.public_url, http.trusted_proxies),
+        BaseUrl(ours, http.public_url, http.trusted_proxies),
+    )
 
 
 def _address(settings: Settings, pacs: PacsSettings) -> PacsAddress:

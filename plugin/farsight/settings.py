@@ -16,6 +16,12 @@ from farsight.errors import SettingsError
 from farsight.settings_section import Section
 
 RETRIEVE_MODES = ("auto", "c-get", "c-move")
+#: What the paths of Orthanc's own REST API begin with: a root of ours there would hide them.
+_ORTHANCS_ROOTS = frozenset((
+    "app", "changes", "exports", "images", "instances", "jobs", "modalities", "patients", "peers",
+    "plugins", "queries", "series", "statistics", "storage-commitment", "studies", "system",
+    "tools",
+))  # fmt: skip
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}\Z")  # PS3.5 6.2: default repertoire without backslash
 
 
@@ -102,6 +108,7 @@ def read_settings(configuration: Mapping[str, Any]) -> Settings:
     for part in (section, http, ohif, memory):
         part.refuse_unknown()
     _check_roots(settings)
+    _check_ports(configuration, settings.http)
     return settings
 
 
@@ -112,13 +119,25 @@ def _check_roots(settings: Settings) -> None:
         "/farsight/": "/farsight/",
     }
     for key, root in roots.items():
+        if root.split("/")[1] in _ORTHANCS_ROOTS:
+            raise SettingsError(key, root, "belongs to Orthanc's own REST API; choose another")
         for other, other_root in roots.items():
             if key != other and root.startswith(other_root):
                 raise SettingsError(key, root, f"must not lie below {other} ({other_root})")
 
 
+def _check_ports(configuration: Mapping[str, Any], http: HttpSettings) -> None:
+    """Two listeners on one port: Orthanc, which comes later, would only say that it's taken."""
+    for key, default in (("HttpPort", 8042), ("DicomPort", 4242)):
+        if http.enabled and http.port == configuration.get(key, default) != 0:
+            raise SettingsError("Farsight.Http.Port", http.port, f"is Orthanc's own {key}")
+
+
 def _read_all_pacs(configuration: Mapping[str, Any], section: Section) -> tuple[PacsSettings, ...]:
     modalities = configuration.get("DicomModalities", {})
+    if configuration.get("DicomModalitiesInDatabase") is True and not modalities:
+        why = "Farsight reads the PACS from DicomModalities in the configuration: put them there"
+        raise SettingsError("DicomModalitiesInDatabase", True, why)
     if not isinstance(modalities, Mapping):
         raise SettingsError("DicomModalities", modalities, "must be an object")
     chosen = section.section("Pacs")
@@ -175,7 +194,7 @@ def _read_pacs(name: str, entry: Any, extra: Section, tls: TlsSettings | None) -
         raise SettingsError(where, entry, "must be an object with AET, Host and Port, or a list")
     if not isinstance(host, str) or not host:
         raise SettingsError(f"{where}.Host", host, "must be a host name or address")
-    if isinstance(port, str) and port.isdigit():
+    if isinstance(port, str) and port.isascii() and port.isdigit():
         port = int(port)
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         raise SettingsError(f"{where}.Port", port, "must be a port number from 1 to 65535")

@@ -9,6 +9,9 @@ from typing import Any
 
 from farsight.errors import SettingsError
 
+_URL = re.compile(
+    r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?\Z"
+)
 _ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+/\Z")
 
 
@@ -96,13 +99,13 @@ class Section:
             raise self._refuse(name, value, "must be a list of IP addresses or networks")
         for network in value:
             try:
-                ipaddress.ip_network(network)
+                ipaddress.ip_network(network if isinstance(network, str) else "")
             except ValueError as error:
                 raise self._refuse(name, network, "must be an IP address or network") from error
         return tuple(value)
 
     def url(self, name: str) -> str:
         value = self.text(name, "")
-        if value and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?", value):
+        if value and not _URL.match(value):
             raise self._refuse(name, value, "must be a URL such as https://pacs.example.org")
         return value.rstrip("/")

@@ -5,13 +5,25 @@ Only the standard library is imported here: this runs before anything else may b
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-REQUIRED_PACKAGES = ("pydicom", "pynetdicom", "uvicorn", "httptools")
+LEAST_PYTHON = (3, 11)
+#: The packages Farsight imports, with what these can't be imported without; each with the least
+#: version that will do. Debian 12 has pydicom 2, which won't.
+REQUIRED_PACKAGES = {
+    "pydicom": (3,),
+    "pynetdicom": (3,),
+    "uvicorn": (0, 30),
+    "httptools": (0, 6),
+    "click": (8,),
+    "h11": (0, 14),
+}
 #: SDK functions without which nothing works (all are in python plugin 4.0).
 REQUIRED_SDK = (
     "GetConfiguration",
@@ -31,18 +43,35 @@ class StartRefused(Exception):
 
 
 def check_packages() -> None:
-    """Raises: StartRefused naming the missing packages and the line that installs them."""
-    missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
-    if not missing:
-        return
+    """Raises: StartRefused naming what is missing or too old, and the line that installs it."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if sys.version_info < LEAST_PYTHON:
+        least = ".".join(map(str, LEAST_PYTHON))
+        raise StartRefused(f"Farsight: Orthanc embeds Python {version}; it has to be {least}")
+    wrong = {name: why for name in REQUIRED_PACKAGES if (why := _what_is_wrong(name))}
+    if not wrong:
+        return
+    wanted = " ".join(f"'{name}>={'.'.join(map(str, REQUIRED_PACKAGES[name]))}'" for name in wrong)
     raise StartRefused(
-        f"Farsight: Python {version} embedded in Orthanc finds no package "
-        f"{', '.join(repr(name) for name in missing)}. Install with: "
-        f"python{version} -m venv /opt/farsight && /opt/farsight/bin/pip install "
-        f"{' '.join(missing)}; then start Orthanc with "
-        f"PYTHONPATH=/opt/farsight/lib/python{version}/site-packages"
+        f"Farsight: Python {version} embedded in Orthanc {'; '.join(wrong.values())}. Install "
+        f"with: python{version} -m venv /opt/farsight && /opt/farsight/bin/pip install {wanted}; "
+        f"then start Orthanc with PYTHONPATH=/opt/farsight/lib/python{version}/site-packages"
     )
+
+
+def _what_is_wrong(package: str) -> str:
+    """ "" where the package is there and new enough."""
+    if importlib.util.find_spec(package) is None:
+        return f"finds no package {package!r}"
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""  # copied there without its description: it can't tell
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    least = REQUIRED_PACKAGES[package]
+    if numbers >= least:
+        return ""
+    return f"finds {package!r} {version}, which is older than {'.'.join(map(str, least))}"
 
 
 def check_sdk(available: Collection[str]) -> None:
@@ -84,11 +113,19 @@ def loaded_python_plugins(maps: str) -> list[Path]:
     return sorted(Path(name) for name in names if name.startswith("/"))
 
 
-def check_dicomweb_plugin(configuration: Mapping[str, Any], root: str) -> None:
-    """The official DICOMweb plugin must not own our root. Raises: StartRefused."""
+def check_dicomweb_plugin(
+    configuration: Mapping[str, Any], root: str, directory: Path, maps: str
+) -> None:
+    """The official DICOMweb plugin must not own our root.
+
+    `directory`: what relative paths are relative to; `maps`: the text of /proc/self/maps.
+    Raises: StartRefused.
+    """
     official = configuration.get("DicomWeb", {})
     official = official if isinstance(official, Mapping) else {}
-    if official.get("Enable", True) is False or not _loads_dicomweb(configuration):
+    if official.get("Enable", True) is False:
+        return
+    if "OrthancDicomWeb" not in maps and not _will_load_dicomweb(configuration, directory):
         return
     theirs = "/" + str(official.get("Root", "/dicom-web/")).strip("/") + "/"
     if theirs.startswith(root) or root.startswith(theirs):
@@ -99,10 +136,10 @@ def check_dicomweb_plugin(configuration: Mapping[str, Any], root: str) -> None:
         )
 
 
-def _loads_dicomweb(configuration: Mapping[str, Any]) -> bool:
+def _will_load_dicomweb(configuration: Mapping[str, Any], directory: Path) -> bool:
     plugins = configuration.get("Plugins", [])
     for entry in plugins if isinstance(plugins, list) else []:
-        path = Path(str(entry))
+        path = directory / str(entry)
         names = [found.name for found in path.iterdir()] if path.is_dir() else [path.name]
         if any("OrthancDicomWeb" in name for name in names):
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import threading
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 import requests
 from pydicom.dataset import Dataset
 
+from fakes.scripted_pacs import scripted_pacs
+from ohif_dist import ohif_dist, requires_ohif
 from orthanc_process import REPOSITORY, requires_orthanc
 from pacs_peers import requires_dcmtk
 from sample_files import ct_slice, series_uid, study_uid, write_series
 
-from .conftest import Site, StartSite
+from .conftest import Site, StartGateway, StartSite
 
 pytestmark = [requires_orthanc, requires_dcmtk]
 PLUGIN = REPOSITORY / "plugin"
@@ -101,7 +104,6 @@ def test_deep_nesting_does_not_end_the_server(site: Site) -> None:
 
 
 def test_many_requests_at_once(site: Site) -> None:
-    """One waiting client doesn't block the others, on either door."""
     codes: list[int] = []
 
     def ask(door: str) -> None:
@@ -114,6 +116,47 @@ def test_many_requests_at_once(site: Site) -> None:
     for thread in threads:
         thread.join(60)
     assert codes == [200] * 32
+
+
+def test_a_client_that_waits_holds_up_nobody(start_gateway: StartGateway) -> None:
+    """The PACS says nothing until it is let go: others are answered before, at both doors.
+
+    Plugin 4.0 has one lock for all its callbacks; there this holds for the full door only.
+    """
+    with scripted_pacs([ct_slice(1)], silent_in=frozenset({"C-GET"})) as pacs:
+        gateway = start_gateway(pacs.port, pacs={"DimseTimeout": 600})
+        frees = int(gateway.json("/plugins/python")["Version"].split(".")[0]) >= 5
+        doors = [gateway.full_door_url, *([gateway.url] if frees else [])]
+        answered = threading.Event()
+
+        def wait(door: str) -> None:
+            with contextlib.suppress(requests.ConnectionError):
+                requests.get(f"{door}/dicom-web/studies/{study_uid()}/metadata", timeout=60)
+            answered.set()
+
+        for door in doors:
+            threading.Thread(target=wait, args=(door,), daemon=True).start()
+        pacs.wait_until_asked("C-GET")
+        for door in doors:
+            for path in ("/farsight/status", "/dicom-web/studies"):
+                assert requests.get(door + path, timeout=60).status_code == 200
+        assert not answered.is_set(), "the one who waits was still waiting"
+        gateway.stop()
+
+
+@requires_ohif
+def test_an_unchanged_file_is_304_on_both_doors(start_site: StartSite) -> None:
+    site = start_site("dcmqrscp", [], farsight={"Ohif": {"Directory": str(ohif_dist())}})
+    for door in site.doors:
+        whole = requests.get(f"{door}/ohif/app-config.js", timeout=60)
+        assert whole.status_code == 200
+        again = requests.get(
+            f"{door}/ohif/app-config.js",
+            headers={"If-None-Match": whole.headers["ETag"]},
+            timeout=60,
+        )
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["ETag"] == whole.headers["ETag"]
 
 
 def test_roots_without_their_slash(site: Site) -> None:

@@ -180,7 +180,7 @@ def _wait_stored(site: Site, count: int) -> None:
         (f"{STUDY}/series/1.2.3/metadata", 404, "1.2.3"),
         (f"{SERIES}/instances/1.2.3/metadata", 404, "1.2.3"),
         ("/dicom-web/studies?StudyDate=yesterday", 400, "StudyDate"),
-        ("/dicom-web/studies?NoSuchKey=1", 400, "NoSuchKey"),
+        ("/dicom-web/studies?Modality=CT", 400, "Modality"),
         ("/dicom-web/studies?limit=-1", 400, "limit"),
         ("/dicom-web/nothing", 404, ""),
     ],
@@ -189,6 +189,21 @@ def test_errors_say_what_is_wrong(door: str, path: str, status: int, said: str) 
     answer = requests.get(door + path, timeout=60)
     assert answer.status_code == status, answer.text
     assert said in answer.text
+
+
+def test_an_unknown_parameter_is_ignored_but_not_in_silence(door: str) -> None:
+    plain = requests.get(f"{door}/dicom-web/studies", timeout=60)
+    answer = requests.get(f"{door}/dicom-web/studies?NoSuchKey=1", timeout=60)
+    assert answer.status_code == 200
+    assert answer.json() == plain.json()
+    assert "NoSuchKey is not supported" in answer.headers["Warning"]
+
+
+def test_a_frame_asked_for_twice(door: str) -> None:
+    path = f"{SERIES}/instances/{instance_uid(1)}/frames/1,1"
+    answer = requests.get(door + path, timeout=60)
+    assert answer.status_code == 400
+    assert "frames" in answer.text
 
 
 def test_not_acceptable(door: str) -> None:

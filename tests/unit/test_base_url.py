@@ -84,3 +84,16 @@ def test_schemes(value: str) -> None:
 def test_public_url_overrules() -> None:
     base = BaseUrl(FALLBACK, "https://pacs.example.org/x", ("10.0.0.9",))
     assert base.of(FORWARDED, "10.0.0.9", 8043) == "https://pacs.example.org/x"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("pacs", "https://pacs:8042"),
+        ("pacs:443", "https://pacs:443"),
+        ("", "https://localhost:8042"),
+    ],
+)
+def test_a_door_that_speaks_https(host: str, expected: str) -> None:
+    assert BaseUrl("https://localhost:8042").of({"host": host}, "") == expected
+    assert BaseUrl("https://localhost:443").of({"host": "pacs"}, "") == "https://pacs"

@@ -229,9 +229,27 @@ def test_bulk_data_is_found_where_the_json_says(syntax: str) -> None:
     assert uri == f"{ROOT}/54000100/2/54001010"
     found = find_bulk_data(parsed, uri.removeprefix(ROOT))
     expected = b"\1\2" * 1000 if syntax != BIG else b"\2\1" * 1000
-    assert (bytes(found.value), found.vr, found.encapsulated) == (expected, "OW", False)
+    assert (bytes(found.value), found.vr, found.in_frames) == (expected, "OW", False)
     assert attributes["7FE00010"]["BulkDataURI"] == f"{ROOT}/7FE00010"
     assert attributes["00100010"]["Value"] == [{"Alphabetic": "Müller^Ä"}]
+
+
+def fragmented(tag: int, *fragments: bytes) -> bytes:
+    """An OB of undefined length, Explicit VR Little Endian."""
+    items = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(f)) + f for f in fragments)
+    head = struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, b"OB", 0, 0xFFFFFFFF)
+    return head + items + b"\xfe\xff\xdd\xe0" + bytes(4)
+
+
+def test_fragments_of_something_that_is_no_pixels() -> None:
+    """Each is served by its own address: the other's pixels must not come for it."""
+    data = fragmented(0x00091010, b"ab", b"cdef") + fragmented(0x7FE00010, b"", b"\xff\xd8")
+    parsed = parse_dataset(data, "1.2.840.10008.1.2.4.50")
+    attributes = object_attributes(parsed, ROOT)
+    assert attributes["00091010"] == {"vr": "OB", "BulkDataURI": f"{ROOT}/00091010"}
+    found = find_bulk_data(parsed, "00091010")
+    assert (bytes(found.value), found.in_frames) == (b"abcdef", False)
+    assert find_bulk_data(parsed, "7FE00010").in_frames
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from farsight.ps318.multipart_related import Part, RelatedBody
 from farsight.web.base_url import BaseUrl
 from farsight.web.credentials import Credentials
 from farsight.web.full_door import FullDoor
-from farsight.web.messages import Request, Response, StreamedBody
+from farsight.web.messages import Request, Response
 from farsight.web.routes import Handler, Router
 from farsight.web.worker_pool import WorkerPool
 
@@ -113,26 +113,24 @@ def test_head_is_get_without_body(open_door: Open) -> None:
     assert ask(door, "GET")[1] == b"12345"
 
 
-def test_head_of_a_stream_closes_it_unread(open_door: Open) -> None:
-    closed = threading.Event()
+def streamed(bodies: Iterator[bytes]) -> Response:
+    parts = (Part((("Content-Type", "a/b"),), body) for body in bodies)
+    return Response(200, (), RelatedBody("a/b", "XX", parts))
+
+
+def test_head_of_a_stream_reads_nothing_of_it(open_door: Open) -> None:
+    read: list[int] = []
 
     def chunks() -> Iterator[bytes]:
-        try:
-            yield b"x"
-        finally:
-            closed.set()
+        read.append(1)
+        yield b"x"
 
-    streams: list[Iterator[bytes]] = []
-
-    def handler(request: Request) -> Response:
-        stream = chunks()
-        next(stream)
-        streams.append(stream)
-        return Response(200, JSON, StreamedBody(stream, 7))
-
-    answer, body = ask(open_door(handler), "HEAD")
-    assert (answer.headers["Content-Length"], body) == ("7", b"")
-    assert closed.wait(10)
+    door = open_door(lambda request: streamed(chunks()))
+    answer, body = ask(door, "HEAD")
+    assert (answer.status, body, read) == (200, b"", [])
+    assert answer.headers["Content-Type"] == 'multipart/related; type="a/b"; boundary=XX'
+    assert ask(door, "GET")[0].status == 200
+    assert read == [1]
 
 
 def test_options_and_other_methods(open_door: Open) -> None:
@@ -243,7 +241,7 @@ def test_a_client_that_goes_away_ends_the_stream(open_door: Open) -> None:
         finally:
             closed.set()
 
-    door = open_door(lambda request: Response(200, JSON, StreamedBody(chunks())), threads=2)
+    door = open_door(lambda request: streamed(chunks()), threads=2)
     for _ in range(4):  # more than there are threads: none may be lost
         closed.clear()
         peer = socket.create_connection(("127.0.0.1", door.port), timeout=20)
@@ -261,7 +259,7 @@ def test_an_error_in_mid_stream_cuts_the_answer_short(open_door: Open) -> None:
 
     def handler(request: Request) -> Response:
         if request.path == "/x/bad":
-            return Response(200, JSON, StreamedBody(chunks(), 1000))
+            return streamed(chunks())
         return echo(request)
 
     door = open_door(handler)
@@ -350,15 +348,17 @@ def test_a_slow_stream_does_not_hold_up_others(open_door: Open) -> None:
 
     def handler(request: Request) -> Response:
         if request.path == "/x/slow":
-            return Response(200, JSON, StreamedBody(chunks()))
+            return streamed(chunks())
         return echo(request)
 
     door = open_door(handler)
     connection = connect(door)
     connection.request("GET", "/x/slow")
     answer = connection.getresponse()
-    assert answer.read(5) == b"first"
+    begun = b""
+    while not begun.endswith(b"first"):
+        begun += answer.read1(100)
     assert ask(door)[0].status == 200
     release.set()
-    assert answer.read() == b"last"
+    assert b"last" in answer.read()
     connection.close()

@@ -11,6 +11,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.uid import AllTransferSyntaxes
 from requests.adapters import BaseAdapter
 
 from farsight.errors import NotAcceptable
@@ -20,6 +21,7 @@ from farsight.ps318.media_type import (
     choose_dicom,
     choose_frames,
     choose_metadata,
+    takes_any_dicom,
 )
 
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
@@ -27,6 +29,12 @@ DEFLATED, RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
 JPEG, JPEG_LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70"
 JLS, J2K, J2K_LOSSY = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
 MPEG4, DEFLATED_FRAMES = "1.2.840.10008.1.2.4.102", "1.2.840.10008.1.2.8.1"
+#: JPEG of a retired process, JPEG 2000 in several components, fragmentable video, native frames
+#: in fragments.
+UNUSUAL = ("1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.102.1",
+           "1.2.840.10008.1.2.1.98")  # fmt: skip
+PRIVATE = "1.2.826.0.1.3680043.8.498.1"
+ALL_SYNTAXES = tuple(str(uid) for uid in AllTransferSyntaxes)
 OCTETS = "application/octet-stream"
 OHIF = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 
@@ -128,8 +136,10 @@ DICOM = "application/dicom"
           for stored in (IMPLICIT, EXPLICIT, BIG, DEFLATED)),
         (DICOM, IMPLICIT, EXPLICIT, False),
         (related(DICOM, EXPLICIT), BIG, EXPLICIT, True),
-        # ... unless there is nothing but a lossy compression (8.7.3)
-        *((related(DICOM), stored, stored, True) for stored in (JPEG, J2K_LOSSY, MPEG4)),
+        # ... but what is compressed comes as it is stored
+        *((related(DICOM), stored, stored, True)
+          for stored in (JPEG, J2K_LOSSY, MPEG4, RLE, JPEG_LOSSLESS, JLS, J2K, *UNUSUAL)),
+        (f"{DICOM}; transfer-syntax={PRIVATE}", PRIVATE, PRIVATE, False),
         # several
         (f"{related(DICOM, EXPLICIT)}, {related(DICOM, JLS)}", JLS, JLS, True),
         (f"{related(DICOM, EXPLICIT)};q=0.5, {related(DICOM, '*')}", IMPLICIT, IMPLICIT, True),
@@ -138,16 +148,17 @@ DICOM = "application/dicom"
     ],
 )  # fmt: skip
 def test_whole_objects(header: str | None, stored: str, target: str, multipart: bool) -> None:
-    choice = choose_dicom(parse_accept(header), {stored}, single_part=True)
-    assert (choice.transfer_syntaxes, choice.multipart) == ({stored: target}, multipart)
-    assert choice.content_type(stored) == f"application/dicom; transfer-syntax={target}"
+    offer = choose_dicom(parse_accept(header), stored, single_part=True)
+    assert (offer.transfer_syntax_uid, offer.multipart) == (target, multipart)
+    assert offer.as_stored is (target == stored)
+    assert offer.content_type == f"application/dicom; transfer-syntax={target}"
 
 
 @pytest.mark.parametrize(
     ("header", "stored"),
     [
-        *((related(DICOM), stored) for stored in (RLE, JPEG_LOSSLESS, JLS, J2K)),
         (related(DICOM, EXPLICIT), JPEG),
+        (related(DICOM, EXPLICIT), PRIVATE),
         (related(DICOM, J2K), JLS),
         (related(DICOM, BIG), EXPLICIT),
         (OHIF, EXPLICIT),
@@ -157,19 +168,35 @@ def test_whole_objects(header: str | None, stored: str, target: str, multipart: 
 )
 def test_whole_objects_that_would_need_transcoding(header: str, stored: str) -> None:
     with pytest.raises(NotAcceptable) as refusal:
-        choose_dicom(parse_accept(header), {stored}, single_part=True)
+        choose_dicom(parse_accept(header), stored, single_part=True)
     assert f'multipart/related; type="application/dicom"; transfer-syntax={stored}' in str(
         refusal.value
     )
 
 
-def test_several_objects_need_multipart_and_each_its_transfer_syntax() -> None:
-    choice = choose_dicom(parse_accept(related(DICOM)), {IMPLICIT, JPEG}, single_part=False)
-    assert choice.transfer_syntaxes == {IMPLICIT: EXPLICIT, JPEG: JPEG}
+def test_several_objects_need_multipart() -> None:
     with pytest.raises(NotAcceptable):
-        choose_dicom(parse_accept(DICOM), {EXPLICIT}, single_part=False)
-    with pytest.raises(NotAcceptable):
-        choose_dicom(parse_accept(related(DICOM)), {EXPLICIT, JLS}, single_part=False)
+        choose_dicom(parse_accept(DICOM), EXPLICIT, single_part=False)
+
+
+@pytest.mark.parametrize(
+    ("header", "takes_any"),
+    [
+        *((header, True)
+          for header in (None, "*/*", "multipart/related", related("*/*"), related(DICOM),
+                         related(DICOM, "*"), f"{related(DICOM, JPEG)}, {related(DICOM)}")),
+        (related(DICOM, EXPLICIT), False),
+        (f"{related(DICOM, EXPLICIT)}, {related(DICOM, JPEG)}", False),
+        (f"{related(DICOM, JPEG)};q=0, {related(DICOM, '*')}", False),
+        (DICOM, False),
+    ],
+)  # fmt: skip
+def test_who_takes_objects_whatever_they_are_stored_in(header: str | None, takes_any: bool) -> None:
+    accept = parse_accept(header)
+    assert takes_any_dicom(accept) is takes_any
+    if takes_any:
+        for stored in (*ALL_SYNTAXES, PRIVATE):
+            choose_dicom(accept, stored, single_part=False)
 
 
 @pytest.mark.parametrize(
@@ -312,6 +339,7 @@ def test_dicomweb_client_metadata(call: Callable[[DICOMwebClient], object]) -> N
         (None, EXPLICIT, EXPLICIT),
         (None, IMPLICIT, EXPLICIT),
         (None, JPEG, JPEG),
+        (None, JLS, JLS),
         ((("application/dicom", "*"),), JLS, JLS),
         ((("application/dicom", JLS),), JLS, JLS),
         (("application/dicom",), BIG, EXPLICIT),
@@ -326,8 +354,8 @@ def test_dicomweb_client_objects(level: str, media_types: Any, stored: str, targ
     if level == "instance" and media_types is None:
         assert accept == related(DICOM, "*")
         target = stored
-    choice = choose_dicom(parse_accept(accept), {stored}, single_part=level == "instance")
-    assert (choice.transfer_syntaxes, choice.multipart) == ({stored: target}, True)
+    offer = choose_dicom(parse_accept(accept), stored, single_part=level == "instance")
+    assert (offer.transfer_syntax_uid, offer.multipart) == (target, True)
 
 
 @pytest.mark.parametrize(

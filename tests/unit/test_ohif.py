@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import MethodNotAllowed, NotFound, SettingsError
+from farsight.web.content_coding import accepts_gzip
 from farsight.web.messages import Request, Response
-from farsight.web.ohif import OhifHandler, accepts_gzip, names_etag
+from farsight.web.ohif import OhifHandler, names_etag
 from farsight.web.ohif_assets import OhifAssets
 from farsight.web.ohif_build import OhifBuildUnknown
 from ohif_dist import ohif_dist, requires_ohif

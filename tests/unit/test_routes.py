@@ -7,6 +7,7 @@ import json
 import pytest
 
 from farsight import errors
+from farsight.web.byte_range import with_range
 from farsight.web.messages import Request, Response
 from farsight.web.routes import Router, error_response
 
@@ -53,7 +54,7 @@ def test_methods() -> None:
         (errors.NotFound("no such study"), 404, "no such study"),
         (errors.NotAcceptable("image/png"), 406, "image/png"),
         (errors.PayloadTooLarge("big"), 413, "big"),
-        (errors.RangeNotSatisfiable("range"), 416, "range"),
+        (errors.RangeNotSatisfiable(7), 416, "7 bytes"),
         (errors.PacsFailure("x", "no", 0xA700), 502, "0xA700"),
         (errors.RetrieveIncomplete("x", 1, 2), 502, "1 of the 2"),
         (errors.PacsUnavailable("x", "down"), 503, "'x': down"),
@@ -75,6 +76,39 @@ def test_errors_are_answers(raised: BaseException, status: int, said: str) -> No
     assert answer["status"] == status
     assert said in answer["error"]
     assert "secret" not in answer["error"]
+
+
+def test_a_range_outside_says_how_much_there_is() -> None:
+    response = error_response(errors.RangeNotSatisfiable(7))
+    assert response.header("Content-Range") == "bytes */7"
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "body"),
+    [
+        ("bytes=1-2", 206, b"bc"),
+        ("bytes=-2", 206, b"ef"),
+        ("bytes=4-99", 206, b"ef"),
+        ("bytes=", 200, b"abcdef"),
+        ("bytes=-", 200, b"abcdef"),
+        ("bytes=0-1,3-4", 200, b"abcdef"),
+        (f"bytes={'9' * 5000}-", 200, b"abcdef"),
+        ("bytes=²-", 200, b"abcdef"),
+        ("lines=1-2", 200, b"abcdef"),
+        ("bytes=6-", 416, None),
+        ("bytes=-0", 416, None),
+        ("bytes=3-2", 416, None),
+    ],
+)
+def test_byte_ranges(header: str, status: int, body: bytes | None) -> None:
+    def handle(request: Request) -> Response:
+        return with_range(request, Response(200, (), b"abcdef"))
+
+    request = Request("GET", "/x/", headers={"range": header})
+    response = Router({"/x/": handle}).handle(request)
+    assert response.status == status
+    if body is not None:
+        assert response.body == body
 
 
 def test_unauthorized_says_how() -> None:

@@ -82,16 +82,32 @@ def test_attribute_identifiers(name: str, path: tuple[str, ...], vr: str) -> Non
         "00020010",  # file meta
         "00000002",  # command
         "00100000",  # group length
-        "00091001",  # private: no VR to match by
         ".".join(["00081110"] * 9),
         "limit ",
         "orderby",
         "",
+    ],
+)
+def test_unknown_parameters_are_ignored_and_named_in_a_warning(name: str) -> None:
+    query = parsed((name, "x"), ("PatientID", "7"))
+    assert [key.name for key in query.matching_keys] == ["PatientID"]
+    assert query.warnings == (f"The parameter {name[:80]} is not supported and has been ignored.",)
+
+
+def test_a_flood_of_unknown_parameters_makes_no_flood_of_warnings() -> None:
+    query = parsed(*((f"x{number}", "1") for number in range(200)))
+    assert 1 <= len(query.warnings) <= 8
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "00091001",  # private: no VR to match by
         "Modality",  # of a series; a study has ModalitiesInStudy
         "Rows",
     ],
 )
-def test_parameters_that_are_refused_by_name(name: str) -> None:
+def test_attributes_that_cannot_be_matched_are_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidParameter) as caught:
         parsed((name, "x"))
     assert caught.value.status == 400

@@ -81,6 +81,13 @@ def test_without_a_choice_every_modality_that_allows_find_is_a_source() -> None:
         ({"Root": "/a b/"}, "Farsight.Root", "both slashes"),
         ({"Root": 5}, "Farsight.Root", "string"),
         ({"Root": "/ohif/"}, "Farsight.Root", "Farsight.Ohif.Root"),
+        ({"Root": "/studies/"}, "Farsight.Root", "Orthanc's own"),
+        ({"Ohif": {"Root": "/app/ohif/"}}, "Farsight.Ohif.Root", "Orthanc's own"),
+        ({"Http": {"Port": 8042}}, "Farsight.Http.Port", "HttpPort"),
+        ({"Http": {"Port": 4242}}, "Farsight.Http.Port", "DicomPort"),
+        ({"Http": {"PublicUrl": "http://a:b:c"}}, "Farsight.Http.PublicUrl", "https://"),
+        ({"Http": {"PublicUrl": "http://[::1"}}, "Farsight.Http.PublicUrl", "https://"),
+        ({"Http": {"TrustedProxies": [5]}}, "Farsight.Http.TrustedProxies", "network"),
         ({"Root": "/farsight/"}, "Farsight.Root", "/farsight/"),
         ({"Ohif": {"Root": "/dicom-web/ohif/"}}, "Farsight.Ohif.Root", "Farsight.Root"),
         ({"Http": 5}, "Farsight.Http", "object"),
@@ -192,3 +199,16 @@ def test_tls_refused(given: dict[str, Any], key: str) -> None:
     with pytest.raises(SettingsError) as refused:
         read_settings({"DicomModalities": {"a": PACS}, **given})
     assert refused.value.key == key
+
+
+def test_modalities_that_are_kept_where_farsight_does_not_look() -> None:
+    with pytest.raises(SettingsError, match=r"DicomModalitiesInDatabase is True"):
+        read_settings({"DicomModalitiesInDatabase": True})
+    both = read_settings({"DicomModalitiesInDatabase": True, "DicomModalities": {"a": PACS}})
+    assert [pacs.name for pacs in both.pacs] == ["a"]
+
+
+@pytest.mark.parametrize("port", ["²", "1²", "", "-1", "0x10"])
+def test_ports_that_are_no_numbers(port: str) -> None:
+    with pytest.raises(SettingsError, match=r"DicomModalities\.a\.Port"):
+        read_settings({"DicomModalities": {"a": {**PACS, "Port": port}}})

@@ -12,8 +12,10 @@ from typing import Final
 
 from farsight.dicom.byte_order import little_endian
 from farsight.dicom.elements import DataSet, DicomObject
+from farsight.dicom.encapsulated import walk_fragments
 from farsight.dicom.part10 import write_part10
 from farsight.dicom.positions import Element
+from farsight.dicom.scan import UNDEFINED
 from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, NATIVE
 from farsight.dicom.vr import SHORT_VRS
 from farsight.errors import MalformedDicom, UnsupportedDicom
@@ -51,16 +53,20 @@ def _append_data_set(data_set: DataSet, pieces: _Pieces) -> int:
 def _append_element(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
     at = len(pieces)
     pieces.append(b"")  # the header, once the length is known
-    vr = element.vr
+    vr, undefined = element.vr, False
     if vr == "SQ":
         try:
             length = _append_items(data_set, element, pieces)
         except MalformedDicom:  # not a sequence after all: its bytes, as PS3.5 6.2.2 has them
             del pieces[at + 1 :]
             vr = "UN"
-    if vr != "SQ":
+            length = _append_value(data_set, element, vr, pieces)
+    elif element.undefined:
+        undefined = True
+        length = _append_fragments(data_set, element, pieces)
+    else:
         length = _append_value(data_set, element, vr, pieces)
-    pieces[at] = _header(element.tag, vr, length)
+    pieces[at] = _header(element.tag, vr, UNDEFINED if undefined else length)
     return len(pieces[at]) + length
 
 
@@ -82,6 +88,17 @@ def _append_items(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
         pieces[at] = b"\xfe\xff\x00\xe0" + pack("<L", length)
         total += 8 + length
     return total
+
+
+def _append_fragments(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
+    """A value in fragments stays in fragments; only pixel data should be, but others are found."""
+    start = element.value_offset
+    body = memoryview(data_set.body)
+    fragments, _ = walk_fragments(data_set.body, start, start + element.length + 8)
+    for at, length in fragments:
+        pieces += (b"\xfe\xff\x00\xe0" + pack("<L", length), body[at : at + length])
+    pieces.append(b"\xfe\xff\xdd\xe0\0\0\0\0")
+    return sum(8 + fragment.length for fragment in fragments) + 8
 
 
 def _header(tag: int, vr: str, length: int) -> bytes:

@@ -60,6 +60,14 @@ STORED_SYNTAXES = (
     "1.2.840.10008.1.2.4.112",  # JPEG XL
     "1.2.840.10008.1.2.8.1",  # Deflated Image Frame
 )
+#: Hardly ever met; proposed where there is room.
+RARE_SYNTAXES = (
+    "1.2.840.10008.1.2.4.92",  # JPEG 2000, several components, lossless
+    "1.2.840.10008.1.2.4.93",
+    "1.2.840.10008.1.2.1.98",  # Encapsulated Uncompressed
+    *(f"1.2.840.10008.1.2.4.{number}.1" for number in range(100, 107)),  # fragmentable video
+    "1.2.840.10008.1.2.4.53",  # JPEG Spectral Selection, retired
+)
 _COMMON_COMPRESSED = STORED_SYNTAXES[2:10]
 #: How many SOP classes fit beside the C-GET context when each has one context per syntax.
 CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - len(GET_MODELS)) // len(STORED_SYNTAXES)
@@ -87,6 +95,8 @@ def get_contexts(
     elif sop_class_uids and len(sop_class_uids) <= CLASSES_PER_ASSOCIATION:
         for uid in sop_class_uids:
             proposed.extend(ProposedContext(uid, (syntax,)) for syntax in STORED_SYNTAXES)
+        for uid in sop_class_uids:
+            proposed.extend(ProposedContext(uid, (syntax,)) for syntax in RARE_SYNTAXES)
     elif attempt % 3 == 2:
         for uid in sop_class_uids or _COMMON_CLASSES:
             proposed.extend(ProposedContext(uid, (syntax,)) for syntax in _COMMON_COMPRESSED)

@@ -60,7 +60,7 @@ def _tag(part: str) -> str | None:
     if _TAG.match(part):
         tag = part.upper()
     else:
-        number = tag_for_keyword(part)
+        number = tag_for_keyword(part) if part else None  # the dictionary has nameless entries
         if number is None:
             return None
         tag = f"{number:08X}"

@@ -8,11 +8,14 @@ from typing import Final
 
 from farsight.dicom.byte_order import little_endian
 from farsight.dicom.elements import DataSet
+from farsight.dicom.encapsulated import walk_fragments
 from farsight.dicom.positions import Element
 from farsight.errors import NotFound
+from farsight.ps318.frames import PIXELS
 
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
+_DELIMITER_BYTES: Final = 8
 _ENCAPSULATED_DOCUMENT: Final = 0x00420011
 _MIME_TYPE: Final = 0x00420012
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*\Z")
@@ -22,15 +25,16 @@ _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&
 class BulkData:
     """One value: `value` in little endian, `vr`, and the media type it can be served as.
 
-    `encapsulated`: the value is a run of fragments with their item tags, which PS3.18 8.7.3.3.2
-    doesn't let out; its frames are served instead. `holder` is the data set or item it is in.
+    `in_frames`: these are encapsulated pixels, a run of fragments with their item tags, which
+    PS3.18 8.7.3.3.2 doesn't let out: the frames are served instead. Where something else came in
+    fragments, `value` has them joined. `holder` is the data set or item it is in.
     """
 
     tag: int
     vr: str
     value: bytes | memoryview
     media_type: str
-    encapsulated: bool
+    in_frames: bool
     holder: DataSet
 
 
@@ -38,7 +42,7 @@ def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
     """The value at `<tag>` or `<tag>/<item>/<tag>…`, items counted from 1.
 
     Raises: NotFound where there is no such attribute, MalformedDicom where a sequence on the
-    way can't be read.
+    way, or the value itself, can't be read.
     """
     *steps, last = path.strip("/").split("/")
     if len(steps) % 2:
@@ -46,15 +50,24 @@ def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
     for sequence, number in zip(steps[::2], steps[1::2], strict=True):
         data_set = _item(data_set, sequence, number, path)
     element = _element(data_set, last, path)
-    encapsulated = element.undefined and element.vr != "SQ"
+    in_fragments = element.undefined and element.vr != "SQ"
+    in_frames = in_fragments and element.tag in PIXELS
     return BulkData(
         tag=element.tag,
         vr=element.vr,
-        value=little_endian(data_set, element),
+        value=_joined(data_set, element)
+        if in_fragments and not in_frames
+        else little_endian(data_set, element),
         media_type=_media_type(data_set, element),
-        encapsulated=encapsulated,
+        in_frames=in_frames,
         holder=data_set,
     )
+
+
+def _joined(data_set: DataSet, element: Element) -> bytes:
+    start, body = element.value_offset, data_set.body
+    fragments, _ = walk_fragments(body, start, start + element.length + _DELIMITER_BYTES)
+    return b"".join(body[at : at + length] for at, length in fragments)
 
 
 def _item(data_set: DataSet, sequence: str, number: str, path: str) -> DataSet:

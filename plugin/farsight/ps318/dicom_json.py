@@ -105,10 +105,10 @@ class _Conversion:
             if tag < _FIRST_TAG or not tag & 0xFFFF:
                 continue
             element = elements[tag]
-            _, vr, start, length, _ = element
+            _, vr, start, length, undefined = element
             if vr == "SQ":
                 fragments.append(self._sequence(data_set, element, context, path))
-            elif length > _MAX_CACHED_VALUE or tag in _ALWAYS_BULK:
+            elif length > _MAX_CACHED_VALUE or undefined or tag in _ALWAYS_BULK:
                 fragments.append(self._large(data_set, element, context, path))
             else:
                 key = (context, tag, vr, body[start : start + length])
@@ -128,11 +128,12 @@ class _Conversion:
         return fragment
 
     def _large(self, data_set: DataSet, element: Element, context: _Context, path: str) -> str:
-        """A value too large to keep, or one that is never inline."""
+        """A value too large to keep, or one that is never inline: pixels, what is in fragments."""
         tag, vr = element.tag, element.vr
         if element.length == 0:
             return f'"{tag:08X}":{{"vr":"{vr}"}}'
-        if tag in _ALWAYS_BULK or (vr in BINARY_VRS and element.length > self._inline_limit_bytes):
+        too_large = vr in BINARY_VRS and element.length > self._inline_limit_bytes
+        if too_large or element.undefined or tag in _ALWAYS_BULK:
             return self._uri(tag, vr, path)
         raw = data_set.raw(tag)
         text = value_json(tag, vr, raw, context.big_endian, context.character_sets)

@@ -31,7 +31,7 @@ from farsight.ps318.frame_media_type import OCTET_STREAM, frame_media_type
 _NUMBER_OF_FRAMES: Final = 0x00280008
 _PLANES_422: Final = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
 #: Pixel Data, Float Pixel Data, Double Float Pixel Data: an object has one of them.
-_PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
+PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
 
 class FrameIndex(Protocol):
@@ -123,7 +123,7 @@ def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIn
     Raises: UnsupportedDicom without pixel data, MalformedDicom.
     """
     pixels = instance if holder is None else holder
-    element = next((pixels.elements[tag] for tag in _PIXELS if tag in pixels.elements), None)
+    element = next((pixels.elements[tag] for tag in PIXELS if tag in pixels.elements), None)
     if element is None or element.length == 0:
         raise UnsupportedDicom("the instance has no pixel data")
     number_of_frames = pixels.number(_NUMBER_OF_FRAMES)

@@ -4,32 +4,29 @@ What a missing transfer-syntax parameter means, and what "*" means, is settled h
 
 - `*` is whatever is stored, and so is `*/*` or no Accept at all;
 - without the parameter, application/dicom and application/octet-stream mean Explicit VR Little
-  Endian (8.7.3.5.2), but an object that exists in lossy compression only is sent as it is
-  (8.7.3); an image or video type means any transfer syntax that has this media type;
+  Endian (8.7.3.5.2), but a compressed object is sent as it is: so says 8.7.3 of lossy ones, and
+  of the others nobody is served by a refusal that takes a whole study with it. An image or video
+  type means any transfer syntax that has this media type;
 - `type=application/octet-stream; transfer-syntax=*` also gets compressed frames, each part
   under its true media type: viewers ask for everything in this way.
 
-Pixels aren't transcoded: what would need it is NotAcceptable, and the message lists what there is.
+Pixels aren't transcoded: where a client insists on what would need it, that is NotAcceptable,
+and the message lists what there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from farsight.dicom.transfer_syntax import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    LOSSY,
-    NATIVE,
-)
+from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, NATIVE
 from farsight.errors import NotAcceptable
 from farsight.ps318.accept import ANY, MULTIPART, Accept, MediaRange, parse_accept
 from farsight.ps318.frame_media_type import OCTET_STREAM, SYNONYMS, frame_media_type, is_native
 
 __all__ = [
     "Accept",
-    "DicomChoice",
     "Offer",
     "choose_bulk_data",
     "choose_dicom",
@@ -37,11 +34,14 @@ __all__ = [
     "choose_metadata",
     "frame_media_type",
     "parse_accept",
+    "takes_any_dicom",
 ]
 
 APPLICATION_DICOM: Final = "application/dicom"
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
+#: Stands for every transfer syntax that no client names: a UID that nobody can have assigned.
+_SOME_COMPRESSED: Final = "1.2.840.10008.1.2.4.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,46 +74,41 @@ class Offer:
         return self.media_type + suffix
 
 
-@dataclass(frozen=True, slots=True)
-class DicomChoice:
-    """How to answer with whole objects: target transfer syntax by the stored one."""
-
-    multipart: bool
-    transfer_syntaxes: Mapping[str, str]
-
-    def content_type(self, stored_transfer_syntax_uid: str) -> str:
-        """Content-Type of the object, or of its part."""
-        target = self.transfer_syntaxes[stored_transfer_syntax_uid]
-        return f"{APPLICATION_DICOM}; transfer-syntax={target}"
-
-
-def choose_dicom(
-    accept: Accept, stored_transfer_syntaxes: Collection[str], *, single_part: bool
-) -> DicomChoice:
-    """Whole objects. `single_part`: the resource is one instance, so that needs no multipart.
+def choose_dicom(accept: Accept, stored_transfer_syntax_uid: str, *, single_part: bool) -> Offer:
+    """A whole object. `single_part`: the resource is one instance, so that needs no multipart.
 
     Native objects can be had in Explicit VR Little Endian, others as stored. Raises:
-    NotAcceptable if that is not acceptable for one of the stored transfer syntaxes.
+    NotAcceptable.
     """
-    chosen: dict[str, str] = {}
-    multipart = True
-    for stored in sorted(stored_transfer_syntaxes):
-        offers = [
-            offer
-            for packaging in ((True, False) if single_part else (True,))
-            for offer in _dicom_offers(stored, packaging)
-        ]
-        offer = _choose(accept, offers)
-        chosen[stored] = offer.transfer_syntax_uid
-        multipart = offer.multipart
-    return DicomChoice(multipart, chosen)
+    stored = stored_transfer_syntax_uid
+    offers = _dicom_offers(stored, multipart=True)
+    if single_part:
+        offers += _dicom_offers(stored, multipart=False)
+    return _choose(accept, offers)
 
 
-def _dicom_offers(stored: str, multipart: bool) -> Iterable[Offer]:
-    explicit = stored == EXPLICIT_VR_LITTLE_ENDIAN
-    yield Offer(APPLICATION_DICOM, stored, multipart, by_default=explicit or stored in LOSSY)
-    if stored in NATIVE and not explicit:
-        yield Offer(APPLICATION_DICOM, EXPLICIT_VR_LITTLE_ENDIAN, multipart, as_stored=False)
+def takes_any_dicom(accept: Accept) -> bool:
+    """Whether objects in a multipart are acceptable whatever transfer syntax they are stored in.
+
+    False says that each has to be looked at, not that one of them is refused.
+    """
+    if any(media_range.quality == 0 for ranges in accept for media_range in ranges):
+        return False
+    try:
+        for stored in (*NATIVE, _SOME_COMPRESSED):
+            choose_dicom(accept, stored, single_part=False)
+    except NotAcceptable:
+        return False
+    return True
+
+
+def _dicom_offers(stored: str, *, multipart: bool) -> list[Offer]:
+    if stored not in NATIVE or stored == EXPLICIT_VR_LITTLE_ENDIAN:
+        return [Offer(APPLICATION_DICOM, stored, multipart)]
+    return [
+        Offer(APPLICATION_DICOM, stored, multipart, by_default=False),
+        Offer(APPLICATION_DICOM, EXPLICIT_VR_LITTLE_ENDIAN, multipart, as_stored=False),
+    ]
 
 
 def choose_frames(accept: Accept, stored_transfer_syntax_uid: str, *, single_part: bool) -> Offer:

@@ -28,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RelatedBody:
-    """A multipart/related answer: its parts may be produced lazily, and are read once."""
+    """A multipart/related answer. Every run through `parts` gives the same ones, maybe lazily."""
 
     root_type: str  # media type of the parts, without parameters
     boundary: str

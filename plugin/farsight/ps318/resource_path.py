@@ -141,10 +141,13 @@ def _resource(
 
 
 def _frame_list(text: str) -> tuple[int, ...]:
-    """Comma separated frame numbers, from 1 (PS3.18 10.4.1.1.1)."""
+    """Comma separated frame numbers, from 1, none of them twice (PS3.18 table 10.4.1-1)."""
     if text.count(",") >= MAX_FRAMES:
         raise InvalidParameter("frames", text, f"at most {MAX_FRAMES} frames in one request")
-    return tuple(_frame_number(item, text) for item in text.split(","))
+    frames = tuple(_frame_number(item, text) for item in text.split(","))
+    if len(set(frames)) < len(frames):
+        raise InvalidParameter("frames", text, "a frame can be asked for once only")
+    return frames
 
 
 def _frame_number(item: str, text: str) -> int:

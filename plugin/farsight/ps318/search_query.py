@@ -1,7 +1,8 @@
 """The query part of a search as a value (PS3.18 8.3.4): parsed once, at the edge.
 
 Laws: names and values are percent-decoded exactly once before they come here; repeated names are
-kept; nothing that isn't understood is ignored, it is refused by name.
+kept; a parameter that isn't known is ignored, as PS3.18 8.3 demands, but never in silence; a bad
+value of one that is known is refused by name.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ MAX_NAME_CHARS = 256
 #: A list of a thousand UIDs; a single value is bounded by matching_key.
 MAX_VALUE_CHARS = 65_536
 MAX_UINT_DIGITS = 9
+#: Ignored parameters that are named in warnings; a header can't hold any number of them.
+_MAX_NAMED = 8
 
 #: Parameters of the request that aren't the search's (PS3.18 8.3.3.1).
 _NOT_OURS = frozenset({"accept", "charset"})
@@ -75,16 +78,21 @@ def parse_search_query(pairs: Iterable[tuple[str, str]], level: Level) -> Search
     control = {name: [v for n, v in kept if n == name] for name in _CONTROL}
     flags = {name: _flag(name, control[name]) for name in _UNSUPPORTED}
     include_fields, include_all = _include_fields(control["includefield"])
-    keys = _matching_keys([(n, v) for n, v in kept if n not in _CONTROL | _NOT_OURS], level)
+    others = [(n, v) for n, v in kept if n not in _CONTROL | _NOT_OURS]
+    known = [(n, v) for n, v in others if attribute_path(n) is not None]
+    unknown = sorted({n for n, _ in others} - {n for n, _ in known})
     return SearchQuery(
         level=level,
-        matching_keys=keys,
+        matching_keys=_matching_keys(known, level),
         include_fields=include_fields,
         include_all=include_all,
         limit=_uint("limit", control["limit"]),
         offset=_uint("offset", control["offset"]) or 0,
         fuzzy_matching=flags["fuzzymatching"],
-        warnings=tuple(text for name, text in _UNSUPPORTED.items() if flags[name]),
+        warnings=(
+            *(text for name, text in _UNSUPPORTED.items() if flags[name]),
+            *(warning.ignored_parameter(name) for name in unknown[:_MAX_NAMED]),
+        ),
     )
 
 
@@ -113,9 +121,7 @@ def _matching_keys(pairs: Sequence[tuple[str, str]], level: Level) -> tuple[Matc
     found: dict[tuple[str, ...], tuple[str, list[str]]] = {}
     for name, value in pairs:
         path = attribute_path(name)
-        if path is None:
-            why = "no search parameter and no attribute of the DICOM dictionary"
-            raise InvalidParameter(name, value, why)
+        assert path is not None
         if not reaches(level, path[0]):
             why = f"not an attribute that a search at level {level.value} can match"
             raise InvalidParameter(name, value, why)

@@ -26,6 +26,11 @@ def remaining_results(remaining: int) -> str:
     return f"There are {remaining} additional results that can be requested"
 
 
+def ignored_parameter(name: str) -> str:
+    """For a parameter that is neither a search parameter nor an attribute (PS3.18 8.3)."""
+    return f"The parameter {name[:80]} is not supported and has been ignored."
+
+
 def warning_value(service: str, text: str) -> str:
     """The value of one Warning header: code 299, the service's base URI, the text in quotes.
 

@@ -19,13 +19,20 @@ _PROXY_HEADERS = frozenset(
 )
 
 
-def _with_port(host: str, port: int | None) -> str:
-    return host if port in (None, 80) else f"{host}:{port}"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _with_port(host: str, port: int | None, scheme: str) -> str:
+    return host if port in (None, _DEFAULT_PORTS[scheme]) else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
 class BaseUrl:
-    """fallback: used where the request names no usable host. public_url: overrules everything."""
+    """What one door's URLs begin with.
+
+    fallback: used where the request names no usable host; its scheme is the door's own.
+    public_url: overrules everything.
+    """
 
     fallback: str
     public_url: str = ""
@@ -41,14 +48,15 @@ class BaseUrl:
         """
         if self.public_url:
             return self.public_url
-        scheme, host = "http", headers.get("host", "")
+        own = urlsplit(self.fallback)
+        scheme, host = own.scheme, headers.get("host", "")
         if self._is_trusted(client_address):
             scheme = headers.get("x-forwarded-proto", scheme).split(",")[0].strip().lower()
             host = headers.get("x-forwarded-host", host).split(",")[0].strip()
         if scheme not in ("http", "https") or not _HOST.match(host):
             return self.fallback
         if ":" not in host.rpartition("]")[2] and not _PROXY_HEADERS & headers.keys():
-            host = _with_port(host, own_port or urlsplit(self.fallback).port)
+            host = _with_port(host, own_port or own.port, scheme)
         return f"{scheme}://{host}"
 
     def _is_trusted(self, client_address: str) -> bool:

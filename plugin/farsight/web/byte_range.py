@@ -7,7 +7,8 @@ import re
 from farsight.errors import RangeNotSatisfiable
 from farsight.web.messages import Request, Response
 
-_SINGLE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+#: No body is as long as sixteen digits can say: what is longer is no range we know.
+_SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})\Z")
 
 
 def with_range(request: Request, response: Response) -> Response:
@@ -29,6 +30,6 @@ def with_range(request: Request, response: Response) -> Response:
     else:
         start, stop = int(first), min(int(last) + 1, size) if last else size
     if start >= size or start >= stop:
-        raise RangeNotSatisfiable(f"the range lies outside of the {size} bytes there are")
+        raise RangeNotSatisfiable(size)
     headers = (*response.headers, ("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
     return Response(206, headers, body[start:stop])

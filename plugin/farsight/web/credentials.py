@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,16 +49,42 @@ def _decode(authorization: str) -> tuple[str, str]:
 
 def read_credentials(configuration: Mapping[str, Any]) -> Credentials:
     """As Orthanc reads it: on when AuthenticationEnabled, or by default when remote access is
-    allowed; with no user registered it makes the user "orthanc", password "orthanc".
+    allowed; then, with no user registered, it makes the user "orthanc", password "orthanc".
 
-    Raises: SettingsError.
+    Raises: SettingsError, also for a user without a password: Orthanc would let anyone in.
     """
-    enabled = configuration.get(
-        "AuthenticationEnabled", configuration.get("RemoteAccessAllowed", False)
-    )
-    if not isinstance(enabled, bool):
-        raise SettingsError("AuthenticationEnabled", enabled, "must be true or false")
+    remote = _boolean(configuration, "RemoteAccessAllowed", default=False)
+    enabled = _boolean(configuration, "AuthenticationEnabled", default=remote)
     users = configuration.get("RegisteredUsers", {})
     if not isinstance(users, Mapping) or not all(isinstance(p, str) for p in users.values()):
         raise SettingsError("RegisteredUsers", "…", "must map user names to passwords")
-    return Credentials(enabled, dict(users) or {"orthanc": "orthanc"})
+    if enabled and "" in users.values():
+        why = "a user needs a password while AuthenticationEnabled is true"
+        raise SettingsError("RegisteredUsers", "…", why)
+    default = {"orthanc": "orthanc"} if remote else {}
+    return Credentials(enabled, dict(users) or default)
+
+
+def check_bind(configuration: Mapping[str, Any], bind: str) -> None:
+    """The full door answers nobody whom Orthanc, with the same configuration, wouldn't.
+
+    `bind`: where it is to listen. Raises: SettingsError.
+    """
+    credentials = read_credentials(configuration)
+    remote = _boolean(configuration, "RemoteAccessAllowed", default=False)
+    if credentials.enabled or remote or ipaddress.ip_address(bind).is_loopback:
+        return
+    raise SettingsError(
+        "Farsight.Http.Bind",
+        bind,
+        "others than this machine would come in without being asked who they are. Set "
+        "AuthenticationEnabled to true and register users; or, where the network itself keeps "
+        "strangers out, RemoteAccessAllowed to true and AuthenticationEnabled to false",
+    )
+
+
+def _boolean(configuration: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = configuration.get(key, default)
+    if not isinstance(value, bool):
+        raise SettingsError(key, value, "must be true or false")
+    return value

@@ -251,9 +251,7 @@ def _wire_form(
     body = response.body
     length: int | None
     chunks: list[Chunk] | Iterator[Chunk]
-    if isinstance(body, bytes):
-        length, chunks = len(body), [body]
-    elif isinstance(body, RelatedBody):
+    if isinstance(body, RelatedBody):
         headers = [pair for pair in headers if pair[0].lower() != "content-type"]
         headers.append(("Content-Type", body.content_type))
         if isinstance(body.parts, tuple | list):
@@ -262,7 +260,7 @@ def _wire_form(
         else:
             length, chunks = None, body.chunks()
     else:
-        length, chunks = body.content_length, body.chunks
+        length, chunks = len(body), [body]
     if length is not None and response.status not in (204, 304):
         headers.append(("Content-Length", str(length)))
     return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers], chunks

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from farsight.dicom.elements import DicomObject
 from farsight.dicom.explicit import as_explicit_little_endian
-from farsight.dimse.contexts import STORED_SYNTAXES
-from farsight.errors import NotAcceptable, NotFound
+from farsight.errors import NotFound
 from farsight.model import InstanceRef, Level, SeriesRef
 from farsight.ps318.accept import Accept, parse_accept
 from farsight.ps318.bulk_data import find_bulk_data
 from farsight.ps318.frames import FrameIndex, frame_bytes, frame_index
 from farsight.ps318.media_type import (
-    DicomChoice,
+    Offer,
     choose_bulk_data,
     choose_dicom,
     choose_frames,
     choose_metadata,
+    takes_any_dicom,
 )
 from farsight.ps318.multipart_related import Part, RelatedBody, new_boundary
 from farsight.ps318.resource_path import Action, ResourcePath
@@ -27,6 +27,7 @@ from farsight.services.holdings import Holdings
 from farsight.services.presence import Presence
 from farsight.services.serve import Metadata, ServeService
 from farsight.web.byte_range import with_range
+from farsight.web.content_coding import accepts_gzip
 from farsight.web.messages import Request, Response
 
 _DICOM = "application/dicom"
@@ -69,7 +70,7 @@ class RetrieveHandler:
             metadata = self._serve.study_metadata(_study(path), root_url, request.presence)
         headers = [("Content-Type", media_type), _VARY]
         body = metadata.json
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if accepts_gzip(request.headers.get("accept-encoding", "")):
             headers.append(("Content-Encoding", "gzip"))
             body = self._zipped(path, root_url, metadata)
         return _maybe_short(Response(200, tuple(headers), body), metadata.warnings, root_url)
@@ -85,11 +86,15 @@ class RetrieveHandler:
         accept = _accept(request)
         if path.level is Level.IMAGE:
             instance = self._serve.instance(_instance(path))
-            choice = choose_dicom(accept, {instance.transfer_syntax_uid}, single_part=True)
-            return _objects_response(choice, iter((instance,)))
+            offer = choose_dicom(accept, instance.transfer_syntax_uid, single_part=True)
+            part = _object_part(offer, instance)
+            if offer.multipart:
+                return _related(_DICOM, [part])
+            return Response(200, (*part.headers, _VARY), bytes(part.body))
         settled, warnings = self._settled(path, request.presence)
-        choice = self._choose_for_all(accept, settled)
-        response = _objects_response(choice, self._each(settled))
+        objects = _Objects(accept, lambda: self._each(settled))
+        objects.check()
+        response = _related(_DICOM, objects)
         return _maybe_short(response, warnings, request.base_url + self._root)
 
     def _settled(
@@ -99,14 +104,6 @@ class RetrieveHandler:
             return self._serve.study(_study(path), presence)
         holdings = self._serve.series(_series(path), presence)
         return [holdings], () if holdings.warning is None else (holdings.warning,)
-
-    def _choose_for_all(self, accept: Accept, settled: Collection[Holdings]) -> DicomChoice:
-        """Headers are read beforehand only where the client doesn't take everything as stored."""
-        try:
-            return choose_dicom(accept, STORED_SYNTAXES, single_part=False)
-        except NotAcceptable:
-            stored = {instance.transfer_syntax_uid for instance in self._each(settled)}
-            return choose_dicom(accept, stored, single_part=False)
 
     def _each(self, settled: Collection[Holdings]) -> Iterator[DicomObject]:
         for holdings in settled:
@@ -135,7 +132,7 @@ class RetrieveHandler:
     def _bulk_data(self, request: Request, path: ResourcePath) -> Response:
         instance = self._serve.instance(_instance(path))
         found = find_bulk_data(instance, "/".join(path.bulkdata))
-        if found.encapsulated:  # PS3.18 8.7.3.3.2: as its frames, each a part
+        if found.in_frames:  # PS3.18 8.7.3.3.2: each a part
             index = frame_index(instance, found.holder)
             numbers = range(1, index.number_of_frames + 1)
             return self._send_frames(request, instance, index, numbers)
@@ -153,29 +150,41 @@ def _accept(request: Request) -> Accept:
     return parse_accept(request.headers.get("accept"), values)
 
 
-def _objects_response(choice: DicomChoice, instances: Iterator[DicomObject]) -> Response:
-    if not choice.multipart:
-        instance = next(instances)
+class _Objects:
+    """The parts of many instances, read anew at each run; each as the client accepts it."""
+
+    def __init__(self, accept: Accept, each: Callable[[], Iterator[DicomObject]]) -> None:
+        self._accept = accept
+        self._each = each
+        self._offers: dict[str, Offer] = {}
+
+    def check(self) -> None:
+        """No answer begins whose first object can't be sent, or that holds one not accepted.
+
+        Raises: NotAcceptable, and what reading an instance raises.
+        """
+        takes_any = takes_any_dicom(self._accept)
+        for instance in self._each():
+            self._offer(instance)
+            if takes_any:
+                break
+
+    def __iter__(self) -> Iterator[Part]:
+        return (_object_part(self._offer(instance), instance) for instance in self._each())
+
+    def _offer(self, instance: DicomObject) -> Offer:
         stored = instance.transfer_syntax_uid
-        headers = (("Content-Type", choice.content_type(stored)), _VARY)
-        return Response(200, headers, _encoded(choice, instance))
-    return _related(_DICOM, _parts(choice, instances))
+        if stored not in self._offers:
+            self._offers[stored] = choose_dicom(self._accept, stored, single_part=False)
+        return self._offers[stored]
 
 
-def _parts(choice: DicomChoice, instances: Iterator[DicomObject]) -> Iterator[Part]:
-    for instance in instances:
-        content_type = choice.content_type(instance.transfer_syntax_uid)
-        yield Part((("Content-Type", content_type),), _encoded(choice, instance))
+def _object_part(offer: Offer, instance: DicomObject) -> Part:
+    body = instance.data if offer.as_stored else as_explicit_little_endian(instance)
+    return Part((("Content-Type", offer.content_type),), body)
 
 
-def _encoded(choice: DicomChoice, instance: DicomObject) -> bytes:
-    stored = instance.transfer_syntax_uid
-    if choice.transfer_syntaxes[stored] == stored:
-        return instance.data
-    return as_explicit_little_endian(instance)
-
-
-def _related(root_type: str, parts: list[Part] | Iterator[Part]) -> Response:
+def _related(root_type: str, parts: Iterable[Part]) -> Response:
     body = RelatedBody(root_type, new_boundary(), parts)
     return Response(200, (("Content-Type", body.content_type), _VARY), body)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from farsight.ps318.multipart_related import RelatedBody
@@ -34,15 +34,7 @@ class Request:
         return values[-1] if values else None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedBody:
-    """A body produced while it is sent. content_length in bytes, None where unknown."""
-
-    chunks: Iterator[bytes]
-    content_length: int | None = None
-
-
-Body = bytes | StreamedBody | RelatedBody
+Body = bytes | RelatedBody
 
 
 @dataclass(frozen=True, slots=True)

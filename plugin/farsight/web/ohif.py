@@ -9,6 +9,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from farsight.errors import MethodNotAllowed, NotFound, SettingsError
+from farsight.web.content_coding import accepts_gzip
 from farsight.web.messages import Request, Response
 from farsight.web.ohif_assets import PAGE, OhifAssets
 from farsight.web.ohif_build import is_plain_root
@@ -147,16 +148,6 @@ def app_config(root: str, dicomweb_root: str) -> bytes:
     template = Path(__file__).with_name("ohif_app_config.js").read_text(encoding="utf-8")
     settings = json.dumps({"routerBasename": root, "dicomwebRoot": dicomweb_root})
     return template.replace("FARSIGHT_SETTINGS", settings).encode("utf-8")
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether a header Accept-Encoding allows gzip (RFC 9110 12.5.3); an absent one does not."""
-    weights: dict[str, bool] = {}
-    for item in accept_encoding.lower().split(","):
-        coding, _, parameters = item.partition(";")
-        weight = parameters.replace(" ", "").removeprefix("q=").rstrip("0").rstrip(".")
-        weights[coding.strip()] = not parameters or weight not in ("", "0")
-    return weights.get("gzip", weights.get("*", False))
 
 
 def names_etag(if_none_match: str, etag: str) -> bool:

@@ -8,16 +8,16 @@ are plain text (the SDK sets the type), 206 becomes 200, HEAD and OPTIONS never 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
 import orthanc
 
-from farsight.errors import FarsightError
+from farsight.errors import ArchiveError, FarsightError
 from farsight.ps318.multipart_related import RelatedBody
 from farsight.web.base_url import BaseUrl
-from farsight.web.messages import Request, Response, StreamedBody
+from farsight.web.messages import Request, Response
 from farsight.web.routes import Router, error_response
 from farsight.web.worker_pool import WorkerPool
 
@@ -27,6 +27,13 @@ PROBE = "/farsight/probe"
 _NOT_OURS = frozenset({"content-type", "content-length", "connection", "transfer-encoding"})
 #: Compression on this port is Orthanc's, and the SDK has no 206.
 _ORTHANCS_AFFAIR = ("accept-encoding", "range")
+#: An answer up to this size is made once; a larger one twice, to know its length beforehand.
+_KEPT_BYTES = 64 << 20
+#: Orthanc copies an answer in one buffer, but keeps the connection.
+_ONE_BUFFER_BYTES = 8 << 20
+_ENDS_EARLY = b"This is no DICOM object: the answer ends before all objects are sent."
+
+Chunk = bytes | memoryview
 
 
 class _Door:
@@ -50,6 +57,11 @@ def mount(router: Router, pool: WorkerPool, base_url: BaseUrl) -> None:
 def can_stream() -> bool:
     """Whether this SDK can send an answer chunk by chunk (python plugin 5.0 and later)."""
     return hasattr(orthanc.RestOutput, "StartStreamAnswer")
+
+
+def configuration_path() -> str:
+    """The file or directory that Orthanc was started with."""
+    return str(orthanc.GetConfigurationPath())
 
 
 def probe_query_decoding() -> None:
@@ -124,45 +136,76 @@ def _send_status(output: Any, response: Response) -> None:
 
 
 def _send_body(output: Any, response: Response) -> None:
-    """A stream where the SDK has it; else part by part, unless a warning has to go along."""
-    body = response.body
-    content_type = response.header("Content-Type") or "application/octet-stream"
-    if isinstance(body, bytes):
+    if isinstance(response.body, bytes):
         _send_headers(output, response)
-        output.AnswerBuffer(body, content_type)
-    elif isinstance(body, RelatedBody) and isinstance(body.parts, tuple | list):
+        content_type = response.header("Content-Type") or "application/octet-stream"
+        output.AnswerBuffer(response.body, content_type)
+        return
+    try:
+        _send_related(output, response, response.body)
+    except FarsightError as error:  # the status is out already; the client sees the bad end
+        LOG.warning("an answer ended early: %s", error)
+
+
+def _send_related(output: Any, response: Response, body: RelatedBody) -> None:
+    """In one buffer where it is short, else as a stream where the SDK has it, else by part.
+
+    A stream, and a run of parts, close the connection.
+    """
+    try:
+        length, chunks = _Door.pool.run(lambda: _measured(body))
+    except FarsightError as error:
+        _send(output, error_response(error))
+        return
+    streams = hasattr(output, "StartStreamAnswer")
+    short = length <= (_ONE_BUFFER_BYTES if streams else _KEPT_BYTES)
+    if short or (not streams and response.header("Warning") is not None):
         _send_headers(output, response)
-        output.AnswerBuffer(b"".join(body.chunks()), body.content_type)
-    elif hasattr(output, "StartStreamAnswer"):
+        output.AnswerBuffer(_Door.pool.run(lambda: b"".join(chunks)), body.content_type)
+    elif streams:
         _send_headers(output, response)
-        _stream(output, body)
-    elif isinstance(body, RelatedBody) and response.header("Warning") is None:
+        output.SetHttpHeader("Content-Length", str(length))
+        output.StartStreamAnswer(body.content_type)
+        _send_chunks(output, length, chunks)
+    else:
         _send_items(output, body)
-    else:
-        _send_headers(output, response)
-        chunks = body.chunks() if isinstance(body, RelatedBody) else body.chunks
-        output.AnswerBuffer(b"".join(_on_workers(chunks)), content_type)
 
 
-def _stream(output: Any, body: RelatedBody | StreamedBody) -> None:
-    """Chunk by chunk (python plugin 5.0 and later); the connection closes afterwards."""
-    if isinstance(body, RelatedBody):
-        chunks, content_type = body.chunks(), body.content_type
-    else:
-        chunks, content_type = body.chunks, "application/octet-stream"
-        if body.content_length is not None:
-            output.SetHttpHeader("Content-Length", str(body.content_length))
-    output.StartStreamAnswer(content_type)
-    for chunk in _on_workers(chunks):
+def _send_chunks(output: Any, length: int, chunks: Iterable[Chunk]) -> None:
+    """Where fewer bytes come than were announced, the client sees it."""
+    for chunk in _on_workers(iter(chunks)):
+        length -= len(chunk)
+        if length < 0:
+            raise ArchiveError("an instance has changed while it was sent")
         output.SendStreamChunk(bytes(chunk))
 
 
+def _measured(body: RelatedBody) -> tuple[int, Iterable[Chunk]]:
+    """The length in bytes, and the chunks: kept if they are few, else to be made once more."""
+    kept: list[Chunk] = []
+    length = 0
+    for chunk in body.chunks():
+        length += len(chunk)
+        if length <= _KEPT_BYTES:
+            kept.append(chunk)
+    return length, kept if length <= _KEPT_BYTES else body.chunks()
+
+
 def _send_items(output: Any, body: RelatedBody) -> None:
-    """Part by part; the SDK writes the delimiters, and one type for all parts."""
-    subtype = body.content_type.split(";")[0].partition("/")[2]
-    output.StartMultipartAnswer(subtype, body.root_type)
-    for part in _on_workers(iter(body.parts)):
-        output.SendMultipartItem(bytes(part.body))
+    """Part by part; the SDK writes the delimiters, and one type for all parts.
+
+    No length can be announced. An answer that fails ends in a part that is no object, so that
+    nobody takes it for a whole one.
+    """
+    output.StartMultipartAnswer("related", body.root_type)
+    whole = False
+    try:
+        for part in _on_workers(iter(body.parts)):
+            output.SendMultipartItem(bytes(part.body))
+        whole = True
+    finally:
+        if not whole:
+            output.SendMultipartItem(_ENDS_EARLY)
 
 
 def _on_workers(items: Iterator[Any]) -> Iterator[Any]:

@@ -7,7 +7,13 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from farsight.errors import FarsightError, MethodNotAllowed, NotFound, Unauthorized
+from farsight.errors import (
+    FarsightError,
+    MethodNotAllowed,
+    NotFound,
+    RangeNotSatisfiable,
+    Unauthorized,
+)
 from farsight.web.credentials import CHALLENGE
 from farsight.web.messages import Request, Response
 
@@ -64,6 +70,8 @@ def error_response(error: FarsightError) -> Response:
     response = _error(error.status, str(error))
     if isinstance(error, MethodNotAllowed):
         return response.with_headers(("Allow", ", ".join(error.allowed)))
+    if isinstance(error, RangeNotSatisfiable):  # RFC 9110 14.4
+        return response.with_headers(("Content-Range", f"bytes */{error.size}"))
     if isinstance(error, Unauthorized):
         return response.with_headers(("WWW-Authenticate", CHALLENGE))
     return response
