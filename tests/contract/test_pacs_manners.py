@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,14 @@ from farsight.adapters.dimse_tls import client_context
 from farsight.dimse.association import UserIdentity
 from farsight.dimse.manners import Manners
 from farsight.errors import (
+    ArchiveFull,
     PacsFailure,
     PacsTimeout,
     PacsUnavailable,
     RetrieveInterrupted,
     SettingsError,
 )
-from farsight.model import IdentifierKey, Level, ReceivedInstance
+from farsight.model import IdentifierKey, Level, ReceivedInstance, SubOperations
 from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import PEERS, dcmqrscp, requires_dcmtk
 from sample_files import ct_slice, instance_uid, series_uid, study_uid, write_series
@@ -82,6 +84,18 @@ def test_patient_root_finds_the_patient_for_itself(tmp_path: Path) -> None:
         assert len(fetched(pacs)) == 5
         series = (STUDY, IdentifierKey("0020000E", "UI"))
         assert len(list(pacs.find(Level.SERIES, series))) == 1
+        pacs.close()
+
+
+@requires_dcmtk
+def test_a_patient_id_beyond_ascii_in_the_patient_root(tmp_path: Path) -> None:
+    image = ct_slice(1)
+    image.PatientID = "Größe-7"
+    image.save_as(tmp_path / "one.dcm", enforce_file_format=True)
+    options = ["--no-study-root"]
+    with dcmqrscp(tmp_path / "pacs", [tmp_path / "one.dcm"], options=options) as peer:
+        pacs = pacs_at(peer.port, retrieve="c-get")
+        assert fetched(pacs) == {instance_uid(1)}
         pacs.close()
 
 
@@ -380,3 +394,58 @@ def test_files_that_are_no_certificates(tmp_path: Path, certificates: Path) -> N
         client_context(junk, None, None)
     with pytest.raises(SettingsError, match="DicomTlsCertificate"):
         client_context(certificates / "pacs.crt", junk, junk)
+
+
+# ---- C-MOVE: the instances arrive elsewhere
+
+
+def moved(pacs: DimsePacs, arrivals: Callable[[], int]) -> SubOperations:
+    def sink(received: ReceivedInstance) -> None:
+        raise AssertionError("nothing comes this way")
+
+    return pacs.retrieve(study_uid(), series_uid(), (), (CT,), sink, arrivals=arrivals)
+
+
+def test_a_move_without_a_word_is_not_silent_while_instances_arrive(
+    scripted: ScriptedPacs,
+) -> None:
+    scripted.script.moves_for_s = 3.5
+    timeouts = Timeouts(dimse_s=1.5)
+    counter = itertools.count()
+    pacs = pacs_at(scripted.port, retrieve="c-move", timeouts=timeouts)
+    assert moved(pacs, lambda: next(counter)).dimse_status == 0
+    silent = pacs_at(scripted.port, retrieve="c-move", timeouts=timeouts)
+    with pytest.raises(PacsTimeout, match=r"did not come within 1\.5 s"):
+        moved(silent, lambda: 7)
+
+
+def test_a_move_that_nobody_wants_any_more_is_cancelled(scripted: ScriptedPacs) -> None:
+    scripted.script.moves_for_s = 60
+    calls = itertools.count()
+
+    def arrivals() -> int:
+        if next(calls) >= 3:
+            raise ArchiveFull("no room")
+        return 0
+
+    pacs = pacs_at(scripted.port, retrieve="c-move")
+    with pytest.raises(ArchiveFull):
+        moved(pacs, arrivals)
+    assert scripted.cancelled == 1
+    scripted.script.moves_for_s = 0
+    assert moved(pacs, lambda: 0).dimse_status == 0
+    assert scripted.connections_made == 2, "the association was kept; one is the PACS's own"
+    pacs.close()
+
+
+def test_where_nothing_can_be_sent_on_the_association_it_is_moved(tmp_path: Path) -> None:
+    """The PACS takes the C-GET, and no storage context: that may be so for these objects only."""
+    learned: list[Manners] = []
+    with scripted_pacs([ct_slice(1)], sends_nothing=True) as pacs:
+        auto = pacs_at(pacs.port, learned)
+        assert moved(auto, lambda: 0).dimse_status == 0
+        assert [asked.service for asked in pacs.asked] == ["C-MOVE"]
+        assert learned == []
+        only_get = pacs_at(pacs.port, retrieve="c-get")
+        with pytest.raises(PacsFailure, match="no storage context"):
+            moved(only_get, lambda: 0)

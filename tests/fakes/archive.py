@@ -55,6 +55,9 @@ class FakeArchive:
             for series in study.series
         }
 
+    def holds(self, ref: InstanceRef) -> bool:
+        raise AssertionError("a search never asks for instances")
+
     def series_version(self, series: SeriesRef) -> int:
         raise AssertionError("a search never asks for versions")
 

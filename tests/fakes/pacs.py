@@ -24,7 +24,7 @@ from fakes.catalog import (
 )
 from farsight.errors import PacsError, PacsFailure
 from farsight.model import Attributes, IdentifierKey, Level, SubOperations
-from farsight.ports.pacs import Sink
+from farsight.ports.pacs import Arrivals, Sink, unknown_arrivals
 
 _SERIES_KEYS = {
     "00080060", "0008103E", "00200011", "00201209", "00400244", "00400245", "00400275",
@@ -101,6 +101,7 @@ class FakePacs:
         sop_class_uids: Sequence[str],
         sink: Sink,
         *,
+        arrivals: Arrivals = unknown_arrivals,
         urgent: bool = False,
     ) -> SubOperations:
         raise AssertionError("a search never retrieves")

@@ -17,11 +17,12 @@ from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_context, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
@@ -40,6 +41,8 @@ class Script:
     pause_s: before each instance of a C-GET.
     refuses_uid_lists: the status of a C-GET that names several instances; 0 takes it.
     refuses_levels: level -> the status of a C-GET at it.
+    sends_nothing: C-GET is offered, and none of the contexts to send anything on.
+    moves_for_s: so long a C-MOVE takes, without a word, or until it is cancelled; it moves nothing.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
     """
 
@@ -50,6 +53,8 @@ class Script:
     pause_s: float = 0
     refuses_uid_lists: int = 0
     refuses_levels: dict[str, int] = field(default_factory=dict)
+    sends_nothing: bool = False
+    moves_for_s: float = 0
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,10 @@ class ScriptedPacs:
             Verification,
             StudyRootQueryRetrieveInformationModelFind,
             StudyRootQueryRetrieveInformationModelGet,
+            StudyRootQueryRetrieveInformationModelMove,
         ):
             self._entity.add_supported_context(service)
-        for sop_class_uid, syntax in _kinds(self._objects):
+        for sop_class_uid, syntax in () if self.script.sends_nothing else _kinds(self._objects):
             self._entity.add_supported_context(sop_class_uid, syntax, scu_role=True, scp_role=True)
         self._server = self._entity.start_server(
             ("127.0.0.1", 0),
@@ -98,6 +104,7 @@ class ScriptedPacs:
                 (evt.EVT_ABORTED, self._ended),
                 (evt.EVT_C_FIND, self._find),
                 (evt.EVT_C_GET, self._get),
+                (evt.EVT_C_MOVE, self._move),
                 (evt.EVT_USER_ID, self._identified),
             ],
         )
@@ -211,6 +218,21 @@ class ScriptedPacs:
                 yield 0xFE00, None
                 return
             yield PENDING, _as_read(found)
+
+    def _move(self, event: Event) -> Iterator[object]:
+        self._note("C-MOVE", event.identifier)
+        # Somewhere that accepts an association; nothing is sent there.
+        yield "127.0.0.1", self.port, {"contexts": [build_context(Verification)]}
+        yield 1
+        until = time.monotonic() + self.script.moves_for_s
+        cancelled = False  # asking pynetdicom forgets it
+        while time.monotonic() < until and not (cancelled := event.is_cancelled):
+            self._closing.wait(0.02)
+        if cancelled:
+            self.cancelled += 1
+            yield 0xFE00, None
+            return
+        yield 0x0000, None
 
     def _matching(self, identifier: Dataset) -> list[Dataset]:
         """By UIDs only: whatever else is asked for, it sends too much."""

@@ -21,7 +21,7 @@ from farsight.model import (
     SeriesRef,
     SubOperations,
 )
-from farsight.ports.pacs import Sink
+from farsight.ports.pacs import Arrivals, Sink, unknown_arrivals
 
 _TAGS = {
     "0020000D": "StudyInstanceUID",
@@ -135,6 +135,7 @@ class SeriesSource:
         sop_class_uids: Sequence[str],
         sink: Sink,
         *,
+        arrivals: Arrivals = unknown_arrivals,
         urgent: bool = False,
         attempt: int = 0,
     ) -> SubOperations:
@@ -199,6 +200,10 @@ class MemoryArchive:
                 if ref.study_instance_uid == study_instance_uid:
                     found.setdefault(ref.series_instance_uid, set()).add(ref.sop_instance_uid)
             return found
+
+    def holds(self, ref: InstanceRef) -> bool:
+        series = self.study_instances(ref.study_instance_uid).get(ref.series_instance_uid, ())
+        return ref.sop_instance_uid in series
 
     def series_version(self, series: SeriesRef) -> int:
         return self._version

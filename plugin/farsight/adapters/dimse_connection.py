@@ -12,7 +12,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from farsight.dicom.part10 import part10_head
@@ -41,6 +41,9 @@ from farsight.errors import MalformedDicom, PacsError, PacsFailure, PacsTimeout,
 
 LOG = logging.getLogger("farsight.dimse")
 _RELEASE_WAIT_S = 2.0
+#: How often whoever waits looks at what goes on elsewhere.
+_SLICE_S = 1.0
+Idle = Callable[[], bool]
 #: As large as one can be: on the loopback.
 _SEGMENT_BYTES = 65_536
 
@@ -167,13 +170,16 @@ class Connection:
         except OSError as error:
             raise self._broken(PacsUnavailable(self._name, "connection lost")) from error
 
-    def receive(self) -> Message:
+    def receive(self, idle: Idle | None = None) -> Message:
         """The next DIMSE message.
+
+        `idle` is called every second of silence; True: something goes on elsewhere, which isn't
+        silence. What it raises goes through, and the connection stays usable.
 
         Raises: PacsTimeout after dimse_s of silence, PacsFailure on abort or protocol breach,
         PacsUnavailable when the connection is gone.
         """
-        event = self._next_event(self._timeouts.dimse_s, "a DIMSE message")
+        event = self._next_event(self._timeouts.dimse_s, "a DIMSE message", idle)
         if isinstance(event, Message):
             return event
         if event.pdu_type == PDU_ABORT:
@@ -184,21 +190,29 @@ class Connection:
             raise self._broken(PacsFailure(self._name, "association released by the PACS"))
         raise self._broken(PacsFailure(self._name, f"unexpected PDU 0x{event.pdu_type:02X}"))
 
-    def _next_event(self, timeout_s: float, awaited: str) -> Message | Pdu:
+    def _next_event(
+        self, timeout_s: float, awaited: str, idle: Idle | None = None
+    ) -> Message | Pdu:
+        silent_s = 0.0
         while not self._ready:
             space = self._reader.space()
+            slice_s = timeout_s if idle is None else min(_SLICE_S, timeout_s)
             try:
-                self._socket.settimeout(timeout_s)
+                self._socket.settimeout(slice_s)
                 self._wait_for_much()
                 count = self._socket.recv_into(space)
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             except TimeoutError as error:
+                silent_s = 0.0 if idle is not None and idle() else silent_s + slice_s
+                if silent_s < timeout_s:
+                    continue
                 why = f"{awaited} did not come within {timeout_s:g} s"
                 raise self._broken(PacsTimeout(self._name, why)) from error
             except OSError as error:
                 raise self._broken(PacsUnavailable(self._name, "connection lost")) from error
             finally:
                 space.release()
+            silent_s = 0.0
             if count == 0:
                 why = "connection closed by the PACS" + (
                     " in the middle of a message" if self._reader.in_message else ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from farsight.adapters.dimse_connection import Connection
+from farsight.adapters.dimse_connection import Connection, Idle
 from farsight.dimse import commands, status
+from farsight.dimse.association import ProposedContext
 from farsight.dimse.contexts import PATIENT_ROOT_FIND, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE
 from farsight.dimse.pdata import Message
 from farsight.errors import PacsFailure, PacsRefusedService, PacsUnavailable
@@ -46,14 +47,20 @@ class Exchange:
     def transfer_syntax(self) -> str:
         return self.context.transfer_syntax
 
-    def ask(self, field: int, identifier: bytes | None, **extra: str) -> Message:
-        """Sends a request; the first message of its answer.
+    def accepts_any_of(self, proposed: Sequence[ProposedContext]) -> bool:
+        """Whether the PACS took one of those contexts."""
+        return any(self.connection.accepted.context_for(c.abstract_syntax) for c in proposed)
+
+    def ask(
+        self, field: int, identifier: bytes | None, idle: Idle | None = None, **extra: str
+    ) -> Message:
+        """Sends a request; the first message of its answer. `idle`: as for receive.
 
         Raises: StaleConnection, PacsUnavailable when the connection is gone; as receive.
         """
         try:
             self._send(field, identifier, **extra)
-            return self.connection.receive()
+            return self.connection.receive(idle)
         except PacsUnavailable as error:
             if self._message_id > 1:  # others used it before, and it died unseen
                 raise StaleConnection(self._name, "kept association lost") from error
@@ -70,16 +77,18 @@ class Exchange:
         )
         self.connection.send(self.context.context_id, command, identifier)
 
-    def receive(self) -> Message:
-        """Raises: as Connection.receive."""
-        return self.connection.receive()
+    def receive(self, idle: Idle | None = None) -> Message:
+        """See Connection.receive."""
+        return self.connection.receive(idle)
 
     def answer_store(self, message: Message) -> None:
         """Answers a C-STORE sub-operation of a C-GET (PS3.7 9.3.1.2): it is taken."""
         self.connection.send(*_store_answer(message, status.SUCCESS))
 
-    def cancel_find(self) -> None:
-        """C-CANCEL, then the rest is read away so that the association can be used again.
+    def cancel(self) -> None:
+        """C-CANCEL of a C-FIND or C-MOVE.
+
+        The rest is read away, so that the association can be used again.
 
         Raises: PacsError.
         """

@@ -92,7 +92,7 @@ class Finder:
                 yield row
             except GeneratorExit:
                 try:
-                    exchange.cancel_find()
+                    exchange.cancel()
                 except PacsError as error:  # enough came all the same
                     LOG.info("%s", error)
                     exchange.connection.abort()

@@ -14,14 +14,14 @@ from farsight.adapters.circuit_breaker import BreakerLimits, CircuitBreaker
 from farsight.adapters.dimse_connection import Connection, Timeouts
 from farsight.adapters.dimse_exchange import Exchange, StaleConnection
 from farsight.adapters.dimse_find import Finder, PatientIds
-from farsight.adapters.dimse_retrieve import Retriever, Wanted
+from farsight.adapters.dimse_retrieve import NothingToSendOn, Retriever, Wanted
 from farsight.adapters.right_of_way import RightOfWay
 from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import AssociationRequest, ProposedContext, UserIdentity
-from farsight.dimse.manners import C_MOVE, Manners, Way, ways_to_retrieve
+from farsight.dimse.manners import C_MOVE, Manners, after_refusal, ways_to_retrieve
 from farsight.errors import PacsFailure, PacsRefusedService
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
-from farsight.ports.pacs import Sink
+from farsight.ports.pacs import Arrivals, Sink, unknown_arrivals
 
 LOG = logging.getLogger("farsight.dimse")
 #: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
@@ -210,6 +210,7 @@ class DimsePacs:
         sop_class_uids: Sequence[str],
         sink: Sink,
         *,
+        arrivals: Arrivals = unknown_arrivals,
         urgent: bool = False,
         attempt: int = 0,
     ) -> SubOperations:
@@ -228,15 +229,19 @@ class DimsePacs:
         ]
         if not urgent:
             self._right_of_way.begin()
-            return self._in_some_way(wanted, sink, self._right_of_way.give)
+            return self._in_some_way(wanted, sink, arrivals, self._right_of_way.give)
         with self._right_of_way.taken() as answered:
-            return self._in_some_way(wanted, sink, answered)
+            return self._in_some_way(wanted, sink, arrivals, answered)
 
     def _in_some_way(
-        self, ways: Sequence[Wanted], sink: Sink, after_each: Callable[[int], None]
+        self,
+        ways: Sequence[Wanted],
+        sink: Sink,
+        arrivals: Arrivals,
+        after_each: Callable[[int], None],
     ) -> SubOperations:
         """The first way the PACS takes; what that teaches is kept."""
-        delivered = 0
+        delivered, at_first = 0, arrivals()
 
         def counting(received: ReceivedInstance) -> None:
             nonlocal delivered
@@ -244,10 +249,16 @@ class DimsePacs:
             sink(received)
             after_each(delivered)
 
+        def moved() -> int:
+            count = arrivals()
+            if count > at_first:
+                after_each(count - at_first)
+            return count
+
         refusal: PacsFailure | None = None
         for wanted in ways:
             try:
-                outcome = self._by_engine(wanted, counting)
+                outcome = self._by_engine(wanted, counting, moved)
             except PacsFailure as error:
                 if delivered or not status.refuses_identifier(error.dimse_status):
                     raise
@@ -255,23 +266,25 @@ class DimsePacs:
                 refusal = refusal or error
                 continue
             if refusal is not None and refusal.dimse_status == status.IDENTIFIER_MISMATCH:
-                self._learn(_after_refusal(self._manners, wanted.way))
+                self._learn(after_refusal(self._manners, wanted.way))
             return outcome
         assert refusal is not None
         raise refusal
 
-    def _by_engine(self, wanted: Wanted, sink: Sink) -> SubOperations:
+    def _by_engine(self, wanted: Wanted, sink: Sink, arrivals: Arrivals) -> SubOperations:
         by_move = replace(wanted, proposed=None)
         if self.engine == C_MOVE:
-            return self._retriever.retrieve(by_move, sink)
+            return self._retriever.retrieve(by_move, sink, arrivals)
         try:
-            return self._retriever.retrieve(wanted, sink)
+            return self._retriever.retrieve(wanted, sink, arrivals)
         except PacsRefusedService as error:
             if self._address.retrieve != "auto":
                 raise
             LOG.warning("%s; trying C-MOVE", error)
-        outcome = self._retriever.retrieve(by_move, sink)
-        self._learn(replace(self._manners, engine=C_MOVE))
+            refused_whole = not isinstance(error, NothingToSendOn)
+        outcome = self._retriever.retrieve(by_move, sink, arrivals)
+        if refused_whole:  # else it may have been these SOP classes only
+            self._learn(replace(self._manners, engine=C_MOVE))
         return outcome
 
     def _find_patient_id(self, study_instance_uid: str) -> str | None:
@@ -284,10 +297,3 @@ class DimsePacs:
             for _ in self.find(Level.STUDY, keys):
                 pass
         return known or self._patient_ids.of(study_instance_uid)
-
-
-def _after_refusal(manners: Manners, way: Way) -> Manners:
-    """What a way teaches that was taken after a finer one was refused."""
-    if way.level is not Level.IMAGE:
-        return replace(manners, finest_level=way.level)
-    return replace(manners, uid_lists=False)

@@ -15,9 +15,9 @@ from farsight.dimse.identifier_encoding import encode_identifier
 from farsight.dimse.manners import Way
 from farsight.dimse.pdata import Message
 from farsight.dimse.retrieve_identifier import retrieve_keys
-from farsight.errors import FarsightError, PacsError, PacsFailure
+from farsight.errors import FarsightError, PacsError, PacsFailure, PacsRefusedService
 from farsight.model import IdentifierKey, Level, ReceivedInstance, SubOperations
-from farsight.ports.pacs import Sink
+from farsight.ports.pacs import Arrivals, Sink
 
 
 def get(
@@ -27,7 +27,7 @@ def get(
 
     Raises: PacsRefusedService, PacsFailure, PacsTimeout, PacsUnavailable.
     """
-    identifier = encode_identifier(level, keys, exchange.transfer_syntax, None)
+    identifier = _identifier(exchange, level, keys)
     message = exchange.ask(commands.C_GET_RQ, identifier)
     while True:
         if message.command.field == commands.C_STORE_RQ:
@@ -75,18 +75,57 @@ class Abandoned(LeftAtRest):
 
 
 def move(
-    name: str, exchange: Exchange, level: Level, keys: Sequence[IdentifierKey], destination: str
+    name: str,
+    exchange: Exchange,
+    level: Level,
+    keys: Sequence[IdentifierKey],
+    destination: str,
+    arrivals: Arrivals,
 ) -> SubOperations:
-    """One C-MOVE; the instances arrive elsewhere. Raises: as `get`."""
-    identifier = encode_identifier(level, keys, exchange.transfer_syntax, None)
-    message = exchange.ask(commands.C_MOVE_RQ, identifier, move_destination=destination)
-    while True:
-        if message.command.field != commands.C_MOVE_RSP:
-            raise PacsFailure(name, f"command 0x{message.command.field:04X} in C-MOVE")
-        if message.command.status not in status.PENDING:
-            exchange.check_end(message)
-            return _counts(message)
-        message = exchange.receive()
+    """One C-MOVE; the instances arrive elsewhere, which `arrivals` counts.
+
+    When `arrivals` raises, the PACS is told to stop and the error goes through.
+    Raises: as `get`.
+    """
+    seen = -1
+
+    def idle() -> bool:
+        nonlocal seen
+        before = seen
+        try:
+            seen = arrivals()
+        except FarsightError as error:
+            raise Abandoned(error) from error
+        return seen != before
+
+    identifier = _identifier(exchange, level, keys)
+    try:
+        idle()
+        message = exchange.ask(commands.C_MOVE_RQ, identifier, idle, move_destination=destination)
+        while message.command.status in status.PENDING:
+            _check_move_response(name, message)
+            idle()
+            message = exchange.receive(idle)
+    except Abandoned:
+        try:
+            exchange.cancel()
+        except PacsError:
+            exchange.connection.abort()
+        raise
+    _check_move_response(name, message)
+    exchange.check_end(message)
+    return _counts(message)
+
+
+def _check_move_response(name: str, message: Message) -> None:
+    if message.command.field != commands.C_MOVE_RSP:
+        raise PacsFailure(name, f"command 0x{message.command.field:04X} in C-MOVE")
+
+
+def _identifier(exchange: Exchange, level: Level, keys: Sequence[IdentifierKey]) -> bytes:
+    """UIDs need no character set; the PatientID of the Patient root may."""
+    plain = all(key.value.isascii() for key in keys)
+    return encode_identifier(level, keys, exchange.transfer_syntax, None if plain else "ISO_IR 192")
 
 
 def _counts(message: Message) -> SubOperations:
@@ -142,25 +181,28 @@ class Retriever:
         self._patient_id_of = patient_id_of
         self._move_destination = move_destination
 
-    def retrieve(self, wanted: Wanted, sink: Sink) -> SubOperations:
+    def retrieve(self, wanted: Wanted, sink: Sink, arrivals: Arrivals) -> SubOperations:
         """A kept association that died unseen is replaced once.
 
-        Raises: PacsRefusedService, PacsFailure, PacsTimeout, PacsUnavailable; what `sink` raises.
+        Raises: PacsRefusedService, PacsFailure, PacsTimeout, PacsUnavailable; what `sink` and
+        `arrivals` raise.
         """
         try:
             try:
-                return self._on_exchange(wanted, sink, None)
+                return self._on_exchange(wanted, sink, arrivals, None)
             except StaleConnection:
-                return self._on_exchange(wanted, sink, None)
+                return self._on_exchange(wanted, sink, arrivals, None)
             except _PatientIdNeeded as error:
                 patient_id = self._patient_id_of(wanted.study_instance_uid)
                 if not patient_id:
                     raise PacsFailure(self._name, _NO_PATIENT_ID) from error
-                return self._on_exchange(wanted, sink, patient_id)
+                return self._on_exchange(wanted, sink, arrivals, patient_id)
         except Abandoned as error:
             raise error.why from None
 
-    def _on_exchange(self, wanted: Wanted, sink: Sink, patient_id: str | None) -> SubOperations:
+    def _on_exchange(
+        self, wanted: Wanted, sink: Sink, arrivals: Arrivals, patient_id: str | None
+    ) -> SubOperations:
         operation, models = "C-MOVE", contexts.MOVE_MODELS
         if wanted.proposed is not None:
             operation, models = "C-GET", contexts.GET_MODELS
@@ -170,6 +212,8 @@ class Retriever:
         ) as exchange:
             if exchange.patient_root and patient_id is None:
                 raise _PatientIdNeeded
+            if wanted.proposed and not exchange.accepts_any_of(wanted.proposed):
+                raise NothingToSendOn(self._name)
             series = None if wanted.way.level is Level.STUDY else wanted.series_instance_uid
             for uids in wanted.way.sop_instance_uids or ((),):
                 level, keys = retrieve_keys(
@@ -181,13 +225,20 @@ class Retriever:
                 if wanted.proposed is not None:
                     one = get(self._name, exchange, level, keys, sink)
                 else:
-                    one = move(self._name, exchange, level, keys, self._move_destination)
+                    one = move(self._name, exchange, level, keys, self._move_destination, arrivals)
                 total = _added(total, one)
         return total
 
 
 class _PatientIdNeeded(LeftAtRest):
     """Only the Patient root is offered, and its identifiers name the patient."""
+
+
+class NothingToSendOn(PacsRefusedService):
+    """The PACS offers C-GET, and none of the contexts it would have to send the instances on."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "C-GET: no storage context of the instances is accepted")
 
 
 _NO_PATIENT_ID = "offers the Patient root only, and tells no PatientID for the study"

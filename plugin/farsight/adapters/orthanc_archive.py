@@ -114,11 +114,19 @@ class OrthancArchive:
 
     def study_instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
         """See ports.Archive."""
+        self._make_known(study_instance_uid)
+        return self._index.instances(study_instance_uid)
+
+    def holds(self, ref: InstanceRef) -> bool:
+        """See ports.Archive."""
+        self._make_known(ref.study_instance_uid)
+        return self._index.resource_id(ref) is not None
+
+    def _make_known(self, study_instance_uid: str) -> None:
         if not self._index.has_study(study_instance_uid):
             with self._loading:
                 if not self._index.has_study(study_instance_uid):
                     self._load(study_instance_uid)
-        return self._index.instances(study_instance_uid)
 
     def reload(self, study_instance_uid: str) -> None:
         """See ports.Archive."""
@@ -150,7 +158,7 @@ class OrthancArchive:
 
     def series_version(self, series: SeriesRef) -> int:
         """See ports.Archive."""
-        self.study_instances(series.study_instance_uid)
+        self._make_known(series.study_instance_uid)
         entry = self._index.entry(series)
         return 0 if entry is None else entry.version
 
@@ -165,13 +173,12 @@ class OrthancArchive:
         status = answer.get("Status")
         if status not in ("Success", "AlreadyStored"):
             raise ArchiveError(f"Orthanc did not store instance {ref.sop_instance_uid}: {status}")
-        if not self._index.has_study(ref.study_instance_uid):
-            self.study_instances(ref.study_instance_uid)
+        self._make_known(ref.study_instance_uid)
         self._index.add(StoredInstance(ref, str(answer["ID"]), str(answer["ParentSeries"])))
 
     def read(self, ref: InstanceRef) -> bytes:
         """See ports.Archive."""
-        self.study_instances(ref.study_instance_uid)
+        self._make_known(ref.study_instance_uid)
         resource_id = self._index.resource_id(ref)
         if resource_id is None:
             raise NotFound(f"instance {ref.sop_instance_uid} is not stored")
@@ -187,7 +194,7 @@ class OrthancArchive:
 
     def completeness(self, series: SeriesRef) -> Completeness | None:
         """See ports.Archive."""
-        self.study_instances(series.study_instance_uid)
+        self._make_known(series.study_instance_uid)
         entry = self._index.entry(series)
         if entry is None:
             return None

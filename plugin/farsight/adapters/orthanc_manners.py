@@ -41,7 +41,10 @@ class OrthancManners:
         with self._lock:
             records = self._read()
             records[address] = {"at": time.time(), "manners": json.loads(manners.to_json())}
-            orthanc.SetGlobalProperty(_PROPERTY, json.dumps(records))
+            try:
+                orthanc.SetGlobalProperty(_PROPERTY, json.dumps(records))
+            except orthanc.OrthancException as error:  # a full disk: learned again next time
+                LOG.warning("what was learned of %s can't be kept: %s", address, error)
 
     def _read(self) -> dict[str, Any]:
         text = orthanc.GetGlobalProperty(_PROPERTY, "{}")

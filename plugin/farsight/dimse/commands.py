@@ -30,6 +30,11 @@ ERROR_COMMENT = 0x0902
 AFFECTED_SOP_INSTANCE_UID = 0x1000
 REMAINING, COMPLETED, FAILED, WARNING = 0x1020, 0x1021, 0x1022, 0x1023
 
+_NUMBERS = frozenset({
+    COMMAND_FIELD, MESSAGE_ID, MESSAGE_ID_BEING_RESPONDED_TO, PRIORITY, DATA_SET_TYPE, STATUS,
+    REMAINING, COMPLETED, FAILED, WARNING,
+})  # fmt: skip
+
 PRIORITY_MEDIUM = 0x0000
 
 
@@ -40,16 +45,9 @@ class Command:
     elements: dict[int, bytes]
 
     def number(self, element: int, default: int = 0) -> int:
-        """An unsigned 16-bit value, or the default where it is absent.
-
-        Raises: ProtocolError when it isn't two bytes long.
-        """
+        """An unsigned 16-bit value, or the default where it is absent."""
         raw = self.elements.get(element)
-        if raw is None or raw == b"":
-            return default
-        if len(raw) != 2:
-            raise ProtocolError(f"command element (0000,{element:04X}) has {len(raw)} bytes, not 2")
-        return int.from_bytes(raw, "little")
+        return int.from_bytes(raw, "little") if raw else default
 
     def text(self, element: int) -> str:
         """A UID or text value without its padding; "" where absent."""
@@ -79,6 +77,8 @@ def read_command(data: bytes) -> Command:
         offset += 8
         if group != 0 or length > end - offset:
             raise ProtocolError(f"bad element ({group:04X},{element:04X}) in command set")
+        if element in _NUMBERS and length not in (0, 2):
+            raise ProtocolError(f"command element (0000,{element:04X}) has {length} bytes, not 2")
         elements[element] = data[offset : offset + length]
         offset += length
     if COMMAND_FIELD not in elements:

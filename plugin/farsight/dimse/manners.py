@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from farsight.model import Level
 
@@ -102,3 +102,10 @@ def ways_to_retrieve(
     if has_series and finest <= 1:
         yield Way(Level.SERIES)
     yield Way(Level.STUDY)
+
+
+def after_refusal(manners: Manners, way: Way) -> Manners:
+    """What a way teaches that was taken after a finer one was refused."""
+    if way.level is not Level.IMAGE:
+        return replace(manners, finest_level=way.level)
+    return replace(manners, uid_lists=False)

@@ -22,6 +22,10 @@ class Archive(Protocol):
         """What is stored of a study: SeriesInstanceUID -> its SOPInstanceUIDs. Empty if nothing."""
         ...
 
+    def holds(self, ref: InstanceRef) -> bool:
+        """Whether the instance is stored; cheap, unlike study_instances of a large study."""
+        ...
+
     def series_version(self, series: SeriesRef) -> int:
         """Changes whenever an instance of the series is added, replaced or deleted."""
         ...

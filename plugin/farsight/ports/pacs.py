@@ -8,6 +8,13 @@ from typing import Protocol
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
 
 Sink = Callable[[ReceivedInstance], None]
+#: How many instances have arrived by now, whichever way. Raises where no more is wanted.
+Arrivals = Callable[[], int]
+
+
+def unknown_arrivals() -> int:
+    """For whoever doesn't count what arrives elsewhere."""
+    return 0
 
 
 class Pacs(Protocol):
@@ -52,6 +59,7 @@ class Pacs(Protocol):
         sop_class_uids: Sequence[str],
         sink: Sink,
         *,
+        arrivals: Arrivals = unknown_arrivals,
         urgent: bool = False,
         attempt: int = 0,
     ) -> SubOperations:
@@ -61,9 +69,11 @@ class Pacs(Protocol):
         objects are, as far as known, so that presentation contexts suffice; empty: unknown.
         `sink` is called on the caller's thread in order of arrival; when it raises, the
         retrieve is abandoned and the error goes through. With C-MOVE the instances arrive at
-        Orthanc itself and `sink` isn't called. `urgent`: a viewer waits for just this; it goes
-        before other retrieves. `attempt`: how often the same was asked for before without getting
-        all; with unknown classes other presentation contexts are proposed then.
+        Orthanc itself and `sink` isn't called; `arrivals` is, now and then: while it grows the
+        PACS isn't taken for silent, and when it raises, the move is cancelled. `urgent`: a
+        viewer waits for just this; it goes before other retrieves. `attempt`: how often the same
+        was asked for before without getting all; with unknown classes other presentation
+        contexts are proposed then.
 
         Raises: PacsUnavailable, PacsTimeout, PacsRefusedService, PacsFailure. What was
         delivered before an error stays delivered.

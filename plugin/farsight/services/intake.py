@@ -10,6 +10,7 @@ from farsight.dicom.part10 import parse_object
 from farsight.errors import ArchiveError, FarsightError, MalformedDicom
 from farsight.model import InstanceRef, ReceivedInstance, SeriesRef
 from farsight.ports.archive import Archive
+from farsight.ports.pacs import Arrivals
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister, Stored
 from farsight.services.retrieve_statistics import RetrieveStatistics
@@ -43,7 +44,7 @@ class Intake:
 
     def is_here(self, ref: InstanceRef) -> bool:
         """In memory or in the archive."""
-        return ref in self._tier or ref.sop_instance_uid in self.held(ref.series)
+        return ref in self._tier or self._archive.holds(ref)
 
     def sink(
         self,
@@ -96,11 +97,22 @@ class Intake:
                 wanted.series_instance_uid,
             )
             return None
-        if ref.sop_instance_uid in self.held(ref.series):
+        if self._archive.holds(ref):
             self._tier.add_stored(ref, instance)
         elif self._tier.add_unstored(ref, instance):
             self._persister.submit(ref, instance, self._stored)
         return ref
+
+
+def arrivals_of(flight: SeriesFlight) -> Arrivals:
+    """What to give to Pacs.retrieve for a flight's instances that arrive by another way."""
+
+    def count() -> int:
+        if flight.stop_error is not None:
+            raise flight.stop_error
+        return flight.stored_count()
+
+    return count
 
 
 def _why_to_stop(mine: SeriesFlight | None, current: SeriesFlight | None) -> FarsightError | None:

@@ -220,7 +220,8 @@ class RetrieveService:
                 continue  # deleted behind our back; the archive has noticed by now
             self._tier.add_stored(ref, found)
             return found
-        raise NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
+        deleted = NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
+        raise self._single.why_not_stored(ref) or deleted
 
     # ---- studies
 

@@ -12,7 +12,7 @@ from farsight.model import SeriesRef
 from farsight.ports.archive import Archive
 from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.holdings import RetrieveLimits
-from farsight.services.intake import Intake
+from farsight.services.intake import Intake, arrivals_of
 from farsight.services.series_flight import SeriesFlight
 from farsight.services.source_listing import Listing
 
@@ -88,6 +88,7 @@ class SeriesFetch:
             () if len(uids) == len(listing.expected.instances) else uids,
             listing.classes_of(uids, attempt),
             self._intake.sink(series, listing.pacs.name, self._flight_of, flight),
+            arrivals=arrivals_of(flight),
             attempt=attempt,
         )
 

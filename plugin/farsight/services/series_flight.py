@@ -29,6 +29,7 @@ class SeriesFlight:
         self._changed = threading.Condition()
         self._expected: Expected | None = None
         self._here: set[str] = set()
+        self._missing: set[str] = set()  # by name; empty where only a number is expected
         self._stored: set[str] = set()
         self._received_bytes = 0
         self._error: FarsightError | None = None
@@ -75,20 +76,27 @@ class SeriesFlight:
             self.certain = certain
             self.source = source
             self._expected = expected
-            self._here |= held
             self._stored |= held
+            self._missing = set(expected.instances)
+            self._missing -= self._here
+            self._note(held)
             self._changed.notify_all()
+
+    def _note(self, sop_instance_uids: frozenset[str]) -> None:
+        self._here |= sop_instance_uids
+        self._missing -= sop_instance_uids
 
     def arrived(self, sop_instance_uid: str, size: int) -> None:
         with self._changed:
             self._here.add(sop_instance_uid)
+            self._missing.discard(sop_instance_uid)
             self._received_bytes += size
             self._changed.notify_all()
 
     def stored(self, sop_instance_uids: frozenset[str]) -> None:
         """Instances now durable in the archive, whichever way they came."""
         with self._changed:
-            self._here |= sop_instance_uids
+            self._note(sop_instance_uids)
             self._stored |= sop_instance_uids
             self._changed.notify_all()
 
@@ -108,12 +116,12 @@ class SeriesFlight:
     def missing(self) -> frozenset[str]:
         """Expected by name, and not here yet."""
         with self._changed:
-            return frozenset() if self._expected is None else self._expected.missing(self._here)
+            return frozenset(self._missing)
 
     def lacks(self) -> int:
         """How many are not here yet; 0 while nothing is expected."""
         with self._changed:
-            return 0 if self._expected is None else self._expected.lacks(self._here)
+            return self._lacking()
 
     def may_land(self) -> bool:
         """True once, when fetching is over and nothing that is here still has to be stored."""
@@ -165,7 +173,13 @@ class SeriesFlight:
     def _over(self) -> bool:
         if self._error is not None or self._fetched:
             return True
-        return self._expected is not None and self._expected.lacks(self._here) == 0
+        return self._expected is not None and self._lacking() == 0
+
+    def _lacking(self) -> int:
+        """Kept up as instances arrive: it is asked for at every one of them."""
+        if self._expected is None or self._expected.listed:
+            return len(self._missing)
+        return max(0, self._expected.count - len(self._here))
 
     def progress(self) -> dict[str, object]:
         """For GET /farsight/retrieves. rate: bytes per second since it began."""

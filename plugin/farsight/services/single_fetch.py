@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 
 from farsight.errors import ArchiveError, FarsightError, PacsTimeout, RetrieveIncomplete
@@ -12,6 +13,7 @@ from farsight.services.intake import Intake
 from farsight.services.series_flight import SeriesFlight
 from farsight.services.source_listing import SourceListing
 
+_MOST_FAILED = 100
 _ATTEMPTS = 4  # as many as there are ways to negotiate for an unknown class
 
 
@@ -42,6 +44,7 @@ class SingleFetches:
         self._wait_s = wait_s
         self._lock = threading.Lock()
         self._under_way: dict[InstanceRef, _Fetch] = {}
+        self._failed: OrderedDict[InstanceRef, ArchiveError] = OrderedDict()
 
     def ensure(self, ref: InstanceRef) -> None:
         """Blocks until the instance is here. Raises: NotFound, PacsError, ArchiveError."""
@@ -62,8 +65,16 @@ class SingleFetches:
         """Tells that an instance came and could not be stored: no fault of the PACS."""
         with self._lock:
             fetch = self._under_way.get(ref)
+            self._failed[ref] = failure
+            while len(self._failed) > _MOST_FAILED:
+                self._failed.popitem(last=False)
         if fetch is not None:
             fetch.storing_error = failure
+
+    def why_not_stored(self, ref: InstanceRef) -> ArchiveError | None:
+        """Why an instance that came isn't here: storing it failed behind the answer."""
+        with self._lock:
+            return self._failed.pop(ref, None)
 
     def _run(self, ref: InstanceRef, fetch: _Fetch) -> None:
         try:
