@@ -128,8 +128,10 @@ def _check_roots(settings: Settings) -> None:
 
 def _check_ports(configuration: Mapping[str, Any], http: HttpSettings) -> None:
     """Two listeners on one port: Orthanc, which comes later, would only say that it's taken."""
-    for key, default in (("HttpPort", 8042), ("DicomPort", 4242)):
-        if http.enabled and http.port == configuration.get(key, default) != 0:
+    for server, default in (("Http", 8042), ("Dicom", 4242)):
+        key = f"{server}Port"
+        listens = configuration.get(f"{server}ServerEnabled", True) is not False
+        if http.enabled and listens and http.port == configuration.get(key, default) != 0:
             raise SettingsError("Farsight.Http.Port", http.port, f"is Orthanc's own {key}")
 
 

@@ -83,6 +83,16 @@ def test_what_cannot_be(configuration: dict[str, Any], words: str) -> None:
         ({}, "::", False),
         ({"AuthenticationEnabled": False}, "0.0.0.0", False),
         ({"AuthenticationEnabled": False, "RemoteAccessAllowed": True}, "0.0.0.0", True),
+        (
+            {
+                "AuthenticationEnabled": False,
+                "RemoteAccessAllowed": True,
+                "SslEnabled": True,
+                "SslVerifyPeers": True,
+            },
+            "0.0.0.0",
+            False,
+        ),
         ({"AuthenticationEnabled": True}, "0.0.0.0", True),
         ({"RemoteAccessAllowed": True}, "0.0.0.0", True),
     ],

@@ -252,6 +252,13 @@ def test_fragments_of_something_that_is_no_pixels() -> None:
     assert find_bulk_data(parsed, "7FE00010").in_frames
 
 
+def test_fragments_in_big_endian() -> None:
+    head = struct.pack(">HH2sHL", 0x0009, 0x1010, b"OW", 0, 0xFFFFFFFF)
+    item = b"\xff\xfe\xe0\x00" + struct.pack(">L", 4) + b"\1\2\3\4"
+    parsed = parse_dataset(head + item + b"\xff\xfe\xe0\xdd" + bytes(4), BIG)
+    assert bytes(find_bulk_data(parsed, "00091010").value) == b"\2\1\4\3"
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -268,6 +268,16 @@ def test_an_error_in_mid_stream_cuts_the_answer_short(open_door: Open) -> None:
     assert ask(door)[0].status == 200
 
 
+def test_an_error_before_the_first_chunk_is_said(open_door: Open) -> None:
+    def chunks() -> Iterator[bytes]:
+        raise PayloadTooLarge("at the very beginning")
+        yield b""
+
+    answer, body = ask(open_door(lambda request: streamed(chunks())))
+    assert answer.status == 413
+    assert "at the very beginning" in json.loads(body)["error"]
+
+
 def test_as_many_blocked_handlers_as_threads_and_no_more(open_door: Open) -> None:
     """64 clients waiting for a slow PACS: the 65th request waits, unless there is a thread more."""
     release = threading.Event()

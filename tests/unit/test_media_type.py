@@ -188,6 +188,8 @@ def test_several_objects_need_multipart() -> None:
         (related(DICOM, EXPLICIT), False),
         (f"{related(DICOM, EXPLICIT)}, {related(DICOM, JPEG)}", False),
         (f"{related(DICOM, JPEG)};q=0, {related(DICOM, '*')}", False),
+        (f"{related(OCTETS)};q=0, image/*;q=0, {related(DICOM, '*')}", True),
+        (f"{related(DICOM, '1.2.840.10008.1.2.4.0')}, {related(DICOM, EXPLICIT)}", False),
         (DICOM, False),
     ],
 )  # fmt: skip

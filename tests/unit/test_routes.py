@@ -111,6 +111,12 @@ def test_byte_ranges(header: str, status: int, body: bytes | None) -> None:
         assert response.body == body
 
 
+def test_a_range_of_another_version_gets_the_whole() -> None:
+    headers = {"range": "bytes=1-2", "if-range": '"some-etag"'}
+    request = Request("GET", "/x/", headers=headers)
+    assert with_range(request, Response(200, (), b"abcdef")).status == 200
+
+
 def test_unauthorized_says_how() -> None:
     response = error_response(errors.Unauthorized("who?"))
     assert response.header("WWW-Authenticate") == 'Basic realm="Orthanc Secure Area"'

@@ -212,3 +212,9 @@ def test_modalities_that_are_kept_where_farsight_does_not_look() -> None:
 def test_ports_that_are_no_numbers(port: str) -> None:
     with pytest.raises(SettingsError, match=r"DicomModalities\.a\.Port"):
         read_settings({"DicomModalities": {"a": {**PACS, "Port": port}}})
+
+
+def test_a_port_where_orthanc_does_not_listen_is_free() -> None:
+    for server, port in (("Http", 8042), ("Dicom", 4242)):
+        section = {"Farsight": {"Http": {"Port": port}}, f"{server}ServerEnabled": False}
+        assert read_settings(section).http.port == port

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -93,3 +95,16 @@ def test_closing_lets_nobody_wait() -> None:
     with pytest.raises(Overloaded, match="stopping"):
         pool.submit(lambda: None, lambda: None)
     release.set()
+
+
+def test_idle_workers_hold_nothing_of_what_they_did() -> None:
+    class Large:
+        pass
+
+    pool = WorkerPool(4)
+    results = [pool.run(Large) for _ in range(4)]
+    alive = [weakref.ref(result) for result in results]
+    del results
+    gc.collect()
+    assert [one() for one in alive] == [None] * 4
+    pool.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import pack
 from typing import Final
 
-from farsight.dicom.byte_order import little_endian
+from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
 from farsight.dicom.elements import DataSet, DicomObject
 from farsight.dicom.encapsulated import walk_fragments
 from farsight.dicom.part10 import write_part10
@@ -94,9 +94,11 @@ def _append_fragments(data_set: DataSet, element: Element, pieces: _Pieces) -> i
     """A value in fragments stays in fragments; only pixel data should be, but others are found."""
     start = element.value_offset
     body = memoryview(data_set.body)
+    word_bytes = word_bytes_of(data_set, element)
     fragments, _ = walk_fragments(data_set.body, start, start + element.length + 8)
     for at, length in fragments:
-        pieces += (b"\xfe\xff\x00\xe0" + pack("<L", length), body[at : at + length])
+        fragment = swapped(body[at : at + length], word_bytes)
+        pieces += (b"\xfe\xff\x00\xe0" + pack("<L", length), fragment)
     pieces.append(b"\xfe\xff\xdd\xe0\0\0\0\0")
     return sum(8 + fragment.length for fragment in fragments) + 8
 

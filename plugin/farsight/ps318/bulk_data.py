@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from farsight.dicom.byte_order import little_endian
+from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
 from farsight.dicom.elements import DataSet
 from farsight.dicom.encapsulated import walk_fragments
 from farsight.dicom.positions import Element
@@ -67,7 +67,8 @@ def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
 def _joined(data_set: DataSet, element: Element) -> bytes:
     start, body = element.value_offset, data_set.body
     fragments, _ = walk_fragments(body, start, start + element.length + _DELIMITER_BYTES)
-    return b"".join(body[at : at + length] for at, length in fragments)
+    joined = b"".join(body[at : at + length] for at, length in fragments)
+    return swapped(joined, word_bytes_of(data_set, element))
 
 
 def _item(data_set: DataSet, sequence: str, number: str, path: str) -> DataSet:

@@ -40,8 +40,8 @@ __all__ = [
 APPLICATION_DICOM: Final = "application/dicom"
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
-#: Stands for every transfer syntax that no client names: a UID that nobody can have assigned.
-_SOME_COMPRESSED: Final = "1.2.840.10008.1.2.4.0"
+#: Stands for every transfer syntax that no client names: no header can carry it.
+_SOME_COMPRESSED: Final = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ def takes_any_dicom(accept: Accept) -> bool:
 
     False says that each has to be looked at, not that one of them is refused.
     """
-    if any(media_range.quality == 0 for ranges in accept for media_range in ranges):
+    if any(media_range.quality == 0 and _may_be_dicom(media_range)
+           for ranges in accept for media_range in ranges):  # fmt: skip
         return False
     try:
         for stored in (*NATIVE, _SOME_COMPRESSED):
@@ -100,6 +101,11 @@ def takes_any_dicom(accept: Accept) -> bool:
     except NotAcceptable:
         return False
     return True
+
+
+def _may_be_dicom(media_range: MediaRange) -> bool:
+    wanted = media_range.part_type if media_range.name == MULTIPART else media_range.name
+    return _type_fits(wanted, APPLICATION_DICOM) or wanted == "multipart/*"
 
 
 def _dicom_offers(stored: str, *, multipart: bool) -> list[Offer]:

@@ -24,8 +24,6 @@ MAX_NAME_CHARS = 256
 #: A list of a thousand UIDs; a single value is bounded by matching_key.
 MAX_VALUE_CHARS = 65_536
 MAX_UINT_DIGITS = 9
-#: Ignored parameters that are named in warnings; a header can't hold any number of them.
-_MAX_NAMED = 8
 
 #: Parameters of the request that aren't the search's (PS3.18 8.3.3.1).
 _NOT_OURS = frozenset({"accept", "charset"})
@@ -91,7 +89,7 @@ def parse_search_query(pairs: Iterable[tuple[str, str]], level: Level) -> Search
         fuzzy_matching=flags["fuzzymatching"],
         warnings=(
             *(text for name, text in _UNSUPPORTED.items() if flags[name]),
-            *(warning.ignored_parameter(name) for name in unknown[:_MAX_NAMED]),
+            *warning.ignored_parameters(unknown),
         ),
     )
 

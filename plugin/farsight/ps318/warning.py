@@ -6,6 +6,10 @@ the quotes of RFC 7234 are kept because several warnings may be joined by commas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+#: A header can't hold any number of names.
+_MAX_NAMED = 8
 FUZZY_MATCHING_UNSUPPORTED = (
     "The fuzzymatching parameter is not supported. Only literal matching has been performed."
 )
@@ -26,9 +30,15 @@ def remaining_results(remaining: int) -> str:
     return f"There are {remaining} additional results that can be requested"
 
 
-def ignored_parameter(name: str) -> str:
-    """For a parameter that is neither a search parameter nor an attribute (PS3.18 8.3)."""
-    return f"The parameter {name[:80]} is not supported and has been ignored."
+def ignored_parameters(names: Sequence[str]) -> list[str]:
+    """For parameters that are neither a search parameter nor an attribute (PS3.18 8.3)."""
+    said = [
+        f"The parameter {name[:80]} is not supported and has been ignored."
+        for name in names[:_MAX_NAMED]
+    ]
+    if more := len(names) - len(said):
+        said.append(f"{more} more parameters are not supported and have been ignored.")
+    return said
 
 
 def warning_value(service: str, text: str) -> str:

@@ -21,7 +21,8 @@ def with_range(request: Request, response: Response) -> Response:
     if not isinstance(body, bytes):
         return response
     response = response.with_headers(("Accept-Ranges", "bytes"))
-    if found is None or found.groups() == ("", ""):
+    # No validator was ever given out: an If-Range can't match (RFC 9110 13.1.5).
+    if found is None or found.groups() == ("", "") or "if-range" in request.headers:
         return response
     first, last = found.groups()
     size = len(body)

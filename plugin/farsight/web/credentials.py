@@ -66,13 +66,16 @@ def read_credentials(configuration: Mapping[str, Any]) -> Credentials:
 
 
 def check_bind(configuration: Mapping[str, Any], bind: str) -> None:
-    """The full door answers nobody whom Orthanc, with the same configuration, wouldn't.
+    """The full door answers nobody unasked whom Orthanc, with the same configuration, wouldn't.
 
     `bind`: where it is to listen. Raises: SettingsError.
     """
-    credentials = read_credentials(configuration)
-    remote = _boolean(configuration, "RemoteAccessAllowed", default=False)
-    if credentials.enabled or remote or ipaddress.ip_address(bind).is_loopback:
+    if read_credentials(configuration).enabled or ipaddress.ip_address(bind).is_loopback:
+        return
+    if _boolean(configuration, "SslVerifyPeers", default=False):
+        why = "Orthanc asks for certificates (SslVerifyPeers), which the full door can't do"
+        raise SettingsError("Farsight.Http.Bind", bind, why)
+    if _boolean(configuration, "RemoteAccessAllowed", default=False):
         return
     raise SettingsError(
         "Farsight.Http.Bind",

@@ -12,6 +12,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -120,9 +121,10 @@ class FullDoor:
                 return
             request = self._request(scope, headers, body)
             response = await self._handle(request, receive)
+            answer = await self._begun(response, with_body=scope["method"] != "HEAD")
         except FarsightError as error:
-            response = error_response(error)
-        await self._send(response, receive, send, with_body=scope["method"] != "HEAD")
+            answer = await self._begun(error_response(error), with_body=scope["method"] != "HEAD")
+        await self._send(answer, receive, send)
 
     async def _handle(self, request: Request, receive: Any) -> Response:
         """The router's answer; a client that leaves while it is waited for is told of."""
@@ -185,38 +187,50 @@ class FullDoor:
             raise Overloaded("the server is stopping") from error
         return task.outcome()
 
-    async def _send(self, response: Response, receive: Any, send: Any, *, with_body: bool) -> None:
+    async def _begun(self, response: Response, *, with_body: bool) -> _Begun:
+        """The answer up to its first chunk: what fails until then can still be said."""
         headers, chunks = _wire_form(response)
         start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        if not with_body:
+            return _Begun(start, _END, iter(()))
+        if isinstance(chunks, list):
+            return _Begun(start, _END, iter(chunks), at_hand=True)
+        return _Begun(start, await self._on_worker(lambda: next(chunks, _END)), chunks)
+
+    async def _send(self, answer: _Begun, receive: Any, send: Any) -> None:
         try:
-            if not with_body:
-                await send(start)
-                await send({"type": "http.response.body", "body": b""})
-            elif isinstance(chunks, list):
-                await send(start)
-                for chunk in chunks:
+            await send(answer.start)
+            if answer.at_hand:
+                for chunk in answer.rest:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
-            else:
-                await self._stream(start, chunks, receive, send)
+            elif answer.first is not _END:
+                await self._stream(answer.first, answer.rest, receive, send)
+            await send({"type": "http.response.body", "body": b""})
         finally:
-            close = getattr(chunks, "close", None)
+            close = getattr(answer.rest, "close", None)
             if close is not None:
                 await self._on_worker(close)
 
-    async def _stream(self, start: Any, chunks: Iterator[Chunk], receive: Any, send: Any) -> None:
+    async def _stream(self, first: Any, rest: Iterator[Chunk], receive: Any, send: Any) -> None:
         """Chunk by chunk; a client that goes away ends it."""
-        first = await self._on_worker(lambda: next(chunks, _END))
-        await send(start)
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            chunk: Any = first
+            chunk = first
             while chunk is not _END and not gone.done():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                chunk = await self._on_worker(lambda: next(chunks, _END))
-            await send({"type": "http.response.body", "body": b""})
+                chunk = await self._on_worker(lambda: next(rest, _END))
         finally:
             gone.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An answer that is ready to go. at_hand: the rest is all there, no worker has to make it."""
+
+    start: dict[str, Any]
+    first: Any
+    rest: Iterator[Chunk]
+    at_hand: bool = False
 
 
 def _wake(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:

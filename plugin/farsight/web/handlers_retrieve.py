@@ -24,7 +24,7 @@ from farsight.ps318.multipart_related import Part, RelatedBody, new_boundary
 from farsight.ps318.resource_path import Action, ResourcePath
 from farsight.ps318.warning import warning_value
 from farsight.services.holdings import Holdings
-from farsight.services.presence import Presence
+from farsight.services.presence import ClientGone, Presence
 from farsight.services.serve import Metadata, ServeService
 from farsight.web.byte_range import with_range
 from farsight.web.content_coding import accepts_gzip
@@ -93,7 +93,7 @@ class RetrieveHandler:
             return Response(200, (*part.headers, _VARY), bytes(part.body))
         settled, warnings = self._settled(path, request.presence)
         objects = _Objects(accept, lambda: self._each(settled))
-        objects.check()
+        objects.check(request.presence)
         response = _related(_DICOM, objects)
         return _maybe_short(response, warnings, request.base_url + self._root)
 
@@ -158,16 +158,18 @@ class _Objects:
         self._each = each
         self._offers: dict[str, Offer] = {}
 
-    def check(self) -> None:
+    def check(self, presence: Presence) -> None:
         """No answer begins whose first object can't be sent, or that holds one not accepted.
 
-        Raises: NotAcceptable, and what reading an instance raises.
+        Raises: NotAcceptable, ClientGone, and what reading an instance raises.
         """
         takes_any = takes_any_dicom(self._accept)
         for instance in self._each():
             self._offer(instance)
             if takes_any:
                 break
+            if presence.gone:
+                raise ClientGone("the client has left")
 
     def __iter__(self) -> Iterator[Part]:
         return (_object_part(self._offer(instance), instance) for instance in self._each())

@@ -8,7 +8,8 @@ are plain text (the SDK sets the type), 206 becomes 200, HEAD and OPTIONS never 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -24,13 +25,16 @@ from farsight.web.worker_pool import WorkerPool
 LOG = logging.getLogger("farsight.web")
 PROBE = "/farsight/probe"
 #: Headers that Orthanc sets by itself, or that an answer of the SDK can't carry.
-_NOT_OURS = frozenset({"content-type", "content-length", "connection", "transfer-encoding"})
+_NOT_OURS = frozenset(
+    {"accept-ranges", "connection", "content-length", "content-type", "transfer-encoding"}
+)
 #: Compression on this port is Orthanc's, and the SDK has no 206.
 _ORTHANCS_AFFAIR = ("accept-encoding", "range")
 #: An answer up to this size is made once; a larger one twice, to know its length beforehand.
-_KEPT_BYTES = 64 << 20
-#: Orthanc copies an answer in one buffer, but keeps the connection.
+#: Orthanc copies what it gets in one buffer, but keeps the connection.
 _ONE_BUFFER_BYTES = 8 << 20
+#: The same where there are no streams, and long answers lack the headers of their parts.
+_LONGEST_BUFFER_BYTES = 64 << 20
 _ENDS_EARLY = b"This is no DICOM object: the answer ends before all objects are sent."
 
 Chunk = bytes | memoryview
@@ -76,12 +80,39 @@ def answer_probe(output: Any, uri: str, **request: Any) -> None:  # noqa: ARG001
 
 
 def answer_request(output: Any, uri: str, **request: Any) -> None:
-    """The callback of every root. Runs on a thread of Orthanc's; nothing deep happens here."""
+    """The callback of every root. Runs on a thread of Orthanc's; nothing deep happens here.
+
+    Nothing but AnswerBrokenOff leaves it: the plugin never lets go of the traceback of what does,
+    nor of anything that the frames on the way held. Before an answer has begun Orthanc makes a
+    500 of it; afterwards it ends the connection without an end of the answer.
+    """
+    whole = _answer(output, uri, request)
+    request.clear()
+    if not whole:
+        raise AnswerBrokenOff
+
+
+class AnswerBrokenOff(Exception):
+    """The answer can't be finished; why is in the log."""
+
+
+def _answer(output: Any, uri: str, request: Mapping[str, Any]) -> bool:
+    """False where the answer could not be finished."""
     try:
         response = _Door.pool.run(lambda: _Door.router.handle(_read(uri, request)))
     except FarsightError as error:
         response = error_response(error)
-    _send(output, response)
+    try:
+        _send(output, response)
+    except orthanc.OrthancException as error:
+        LOG.info("the client has left: %s", error)
+    except FarsightError as error:
+        LOG.warning("an answer ended early: %s", error)
+        return False
+    except Exception:  # the edge: see answer_request
+        LOG.exception("internal error")
+        return False
+    return True
 
 
 def _read(uri: str, request: Mapping[str, Any]) -> Request:
@@ -136,75 +167,78 @@ def _send_status(output: Any, response: Response) -> None:
 
 
 def _send_body(output: Any, response: Response) -> None:
-    if isinstance(response.body, bytes):
-        _send_headers(output, response)
-        content_type = response.header("Content-Type") or "application/octet-stream"
-        output.AnswerBuffer(response.body, content_type)
-        return
-    try:
+    if isinstance(response.body, RelatedBody):
         _send_related(output, response, response.body)
-    except FarsightError as error:  # the status is out already; the client sees the bad end
-        LOG.warning("an answer ended early: %s", error)
+        return
+    _send_headers(output, response)
+    content_type = response.header("Content-Type") or "application/octet-stream"
+    output.AnswerBuffer(response.body, content_type)
 
 
 def _send_related(output: Any, response: Response, body: RelatedBody) -> None:
     """In one buffer where it is short, else as a stream where the SDK has it, else by part.
 
-    A stream, and a run of parts, close the connection.
+    A stream closes the connection, and so does more than one part.
     """
+    streams = hasattr(output, "StartStreamAnswer")
+    most_bytes = _ONE_BUFFER_BYTES if streams else _LONGEST_BUFFER_BYTES
+    if not streams and response.header("Warning") is not None:
+        most_bytes = sys.maxsize  # with parts there can be no header
     try:
-        length, chunks = _Door.pool.run(lambda: _measured(body))
+        length, whole = _Door.pool.run(lambda: _measured(body, most_bytes))
     except FarsightError as error:
         _send(output, error_response(error))
         return
-    streams = hasattr(output, "StartStreamAnswer")
-    short = length <= (_ONE_BUFFER_BYTES if streams else _KEPT_BYTES)
-    if short or (not streams and response.header("Warning") is not None):
+    if whole is not None:
         _send_headers(output, response)
-        output.AnswerBuffer(_Door.pool.run(lambda: b"".join(chunks)), body.content_type)
+        output.AnswerBuffer(whole, body.content_type)
     elif streams:
         _send_headers(output, response)
         output.SetHttpHeader("Content-Length", str(length))
         output.StartStreamAnswer(body.content_type)
-        _send_chunks(output, length, chunks)
+        _send_chunks(output, length, body.chunks())
     else:
         _send_items(output, body)
 
 
-def _send_chunks(output: Any, length: int, chunks: Iterable[Chunk]) -> None:
+def _send_chunks(output: Any, length: int, chunks: Iterator[Chunk]) -> None:
     """Where fewer bytes come than were announced, the client sees it."""
-    for chunk in _on_workers(iter(chunks)):
+    for chunk in _on_workers(chunks):
         length -= len(chunk)
         if length < 0:
             raise ArchiveError("an instance has changed while it was sent")
         output.SendStreamChunk(bytes(chunk))
 
 
-def _measured(body: RelatedBody) -> tuple[int, Iterable[Chunk]]:
-    """The length in bytes, and the chunks: kept if they are few, else to be made once more."""
+def _measured(body: RelatedBody, most_bytes: int) -> tuple[int, bytes | None]:
+    """The length in bytes, and the whole where it has at most so many."""
     kept: list[Chunk] = []
     length = 0
     for chunk in body.chunks():
         length += len(chunk)
-        if length <= _KEPT_BYTES:
+        if length <= most_bytes:
             kept.append(chunk)
-    return length, kept if length <= _KEPT_BYTES else body.chunks()
+        else:
+            kept.clear()
+    return length, b"".join(kept) if length <= most_bytes else None
 
 
 def _send_items(output: Any, body: RelatedBody) -> None:
     """Part by part; the SDK writes the delimiters, and one type for all parts.
 
-    No length can be announced. An answer that fails ends in a part that is no object, so that
-    nobody takes it for a whole one.
+    No length can be announced. An answer that fails ends in a part that is no object, and without
+    the last delimiter, so that nobody takes it for a whole one. Orthanc keeps the first part back
+    until the second comes: before that it can still say that it failed.
     """
     output.StartMultipartAnswer("related", body.root_type)
-    whole = False
+    sent, whole = 0, False
     try:
         for part in _on_workers(iter(body.parts)):
             output.SendMultipartItem(bytes(part.body))
+            sent += 1
         whole = True
     finally:
-        if not whole:
+        if not whole and sent > 1:
             output.SendMultipartItem(_ENDS_EARLY)
 
 

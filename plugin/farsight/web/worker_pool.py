@@ -98,6 +98,7 @@ class WorkerPool:
     def _work(self) -> None:
         while (task := self._next()) is not None:
             task.perform()
+            del task  # with its result, which may be large: the next may be long in coming
 
     def _next(self) -> Task[Any] | None:
         """The next call; None when the pool is closed. Taking it ends being idle, in one step."""
