@@ -8,8 +8,9 @@ import orthanc
 
 
 def store(output, uri, **request):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """POST /bare-store with a directory as body: stores its files from two threads."""
-    files = sorted(Path(request["body"].decode()).iterdir())
+    """POST /bare-store with "<threads> <directory>" as body: stores the files from memory."""
+    count, _, directory = request["body"].decode().partition(" ")
+    files = sorted(Path(directory).iterdir())
     bodies = [file.read_bytes() for file in files]
     lock = threading.Lock()
 
@@ -21,7 +22,7 @@ def store(output, uri, **request):  # type: ignore[no-untyped-def]  # noqa: ARG0
                 body = bodies.pop()
             orthanc.RestApiPost("/instances", body)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(int(count))]
     started = time.perf_counter()
     for thread in threads:
         thread.start()

@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -134,30 +136,40 @@ def five_at_once(gateway: OrthancProcess, rounds: int, instances: int) -> None:
         statistics.median(last) / 5, statistics.median(first), "s")  # fmt: skip
 
 
-def stored_rate(
-    gateway: OrthancProcess, work: Path, files: list[Path], others: int, rounds: int
-) -> None:
-    """All of one series stored in Orthanc, beside an Orthanc that only stores, from memory."""
-    bare, ours = [], []
+def prefetch(gateway: OrthancProcess) -> None:
+    """Has the whole study fetched, and waits for nothing."""
+    body = {"studies": [study_uid()]}
+    url = f"{gateway.full_door_url}/farsight/prefetch"
+    requests.post(url, json=body, timeout=60).raise_for_status()
+
+
+def stored_rate(gateway: OrthancProcess, work: Path, files: list[Path], rounds: int) -> None:
+    """All of a study stored in Orthanc, beside an Orthanc that only stores, from memory."""
+    times: dict[str, list[float]] = {"1": [], "2": [], "ours": []}
     configuration = gateway_configuration({})
     configuration["PythonScript"] = str(Path(__file__).with_name("bare_store.py"))
     del configuration["Farsight"]
-    directory = work / "one-series"
+    directory = work / "one-study"
     directory.mkdir()
     for file in files:
         os.link(file, directory / file.name)
     with running_orthanc(work / "bare", configuration) as orthanc:
-        for number in range(rounds):
-            bare.append(
-                float(orthanc.request("POST", "/bare-store", str(directory).encode()).decode())
-            )
-            for study in orthanc.json("/studies"):
-                orthanc.request("DELETE", f"/studies/{study}")
-            at_rest(gateway, others if number == 0 else len(files))
-            ours.append(seconds(lambda: (metadata(gateway, 1), wait_stored(gateway, len(files)))))
+        for _ in range(rounds):
+            for threads in ("1", "2"):
+                told = orthanc.request("POST", "/bare-store", f"{threads} {directory}".encode())
+                times[threads].append(float(told.decode()))
+                for study in orthanc.json("/studies"):
+                    orthanc.request("DELETE", f"/studies/{study}")
+            forget(gateway)
+            started = time.perf_counter()
+            prefetch(gateway)
+            wait_stored(gateway, len(files))
+            times["ours"].append(time.perf_counter() - started)
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    rates = [megabytes / statistics.median(times) for times in (bare, ours)]
-    row("series fetched and stored / stored from memory by Orthanc alone", *rates, "MB/s")
+    rates = {name: megabytes / statistics.median(found) for name, found in times.items()}
+    name = "study fetched and stored / stored from memory by Orthanc alone"
+    row(f"{name}, in a loop", rates["1"], rates["ours"], "MB/s")
+    row(f"{name}, by two threads", rates["2"], rates["ours"], "MB/s")
 
 
 def native_get(gateway: OrthancProcess, rounds: int) -> None:
@@ -180,33 +192,33 @@ def native_get(gateway: OrthancProcess, rounds: int) -> None:
 
 
 def tail_latency(gateway: OrthancProcess, rounds: int) -> None:
-    """p99 of warm frames, one client, at rest and while other series are retrieved."""
-    session = requests.Session()
-    session.headers.update(OCTETS)
+    """p99 of warm frames, one connection, at rest and while four other series are retrieved."""
     uid = instance_uid(1)
     url = f"{gateway.full_door_url}/dicom-web/studies/{study_uid()}/series/{series_uid()}"
     quantiles: dict[str, list[float]] = {"rest": [], "busy": []}
-
-    def sample(go_on: Callable[[int], bool]) -> float:
-        times = []
-        while go_on(len(times)):
-            times.append(seconds(lambda: session.get(f"{url}/instances/{uid}/frames/1").content))
-        return statistics.quantiles(times, n=100)[98]
-
     for _ in range(rounds):
         forget(gateway)
         metadata(gateway, 1)
         wait_stored(gateway, SLICES)
-        quantiles["rest"].append(sample(lambda count: count < 400))
-        bulk = [in_background(lambda n=n: metadata(gateway, n)) for n in (2, 3, 4, 5)]  # type: ignore[misc]
-        quantiles["busy"].append(
-            sample(lambda count: count < 50 or bool(gateway.json("/farsight/retrieves")))
-        )
-        for thread in bulk:
-            thread.join()
+        quantiles["rest"].append(p99_ms(f"{url}/instances/{uid}/frames/1"))
+        prefetch(gateway)
+        while not any(flight["received"] for flight in gateway.json("/farsight/retrieves")):
+            time.sleep(0.005)
+        quantiles["busy"].append(p99_ms(f"{url}/instances/{uid}/frames/1"))
+        assert gateway.json("/farsight/retrieves"), "it was retrieved all the time"
         wait_stored(gateway, 5 * SLICES)
     row("p99 of a warm frame while four series are retrieved / at rest",
-        *(1e3 * statistics.median(quantiles[kind]) for kind in ("rest", "busy")), "ms")  # fmt: skip
+        *(statistics.median(quantiles[kind]) for kind in ("rest", "busy")), "ms")  # fmt: skip
+
+
+def p99_ms(url: str) -> float:
+    """Of one connection, by wrk in two seconds: a client that costs next to nothing itself."""
+    command = ["wrk", "-t1", "-c1", "-d2s", "--latency", "-H", f"Accept: {OCTETS['Accept']}", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Non-2xx" not in done.stdout, done.stdout
+    found = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
+    assert found is not None, done.stdout
+    return float(found.group(1)) * {"us": 1e-3, "ms": 1, "s": 1e3}[found.group(2)]
 
 
 def far_away(work: Path, peer: Peer, dicom_port: int, rounds: int) -> None:
@@ -295,7 +307,7 @@ def main() -> None:
         with gateway_before(work / "gateway", peer.port, dicom_port) as gateway:
             five_at_once(gateway, options.rounds, len(files))
             first_frame(gateway, peer, options.rounds)
-            stored_rate(gateway, work, files[:SLICES], 3 * SLICES, options.rounds)
+            stored_rate(gateway, work, files, options.rounds)
             native_get(gateway, options.rounds)
             forget(gateway)
             tail_latency(gateway, options.rounds)
