@@ -30,7 +30,8 @@ from pynetdicom import AE, build_role, evt
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "plugin")]
 
-from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress  # noqa: E402
+from farsight.adapters.dimse_pacs import DimsePacs  # noqa: E402
+from farsight.adapters.pacs_address import PacsAddress  # noqa: E402
 from farsight.dicom.part10 import parse_object  # noqa: E402
 from farsight.dimse.contexts import STUDY_ROOT_FIND, STUDY_ROOT_GET  # noqa: E402
 from farsight.model import IdentifierKey, InstanceRef, Level, ReceivedInstance, SeriesRef  # noqa: E402

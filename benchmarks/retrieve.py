@@ -31,7 +31,8 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).par
 from benchmarks.delaying_proxy import delaying_proxy  # noqa: E402
 from benchmarks.gateway import forget, getscu, seconds, wait_stored  # noqa: E402
 
-from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress  # noqa: E402
+from farsight.adapters.dimse_pacs import DimsePacs  # noqa: E402
+from farsight.adapters.pacs_address import PacsAddress  # noqa: E402
 from orthanc_process import (  # noqa: E402
     OrthancProcess,
     free_port,

@@ -9,11 +9,12 @@ from typing import Any
 
 from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.dimse_connection import Timeouts
-from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
+from farsight.adapters.dimse_pacs import DimsePacs
 from farsight.adapters.dimse_tls import client_context
 from farsight.adapters.orthanc_archive import OrthancArchive
 from farsight.adapters.orthanc_log import OrthancLog, log_to_orthanc
 from farsight.adapters.orthanc_manners import OrthancManners
+from farsight.adapters.pacs_address import PacsAddress
 from farsight.dimse.association import UserIdentity
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier

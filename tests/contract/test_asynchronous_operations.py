@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 
-from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
+from farsight.adapters.dimse_pacs import DimsePacs
+from farsight.adapters.pacs_address import PacsAddress
 from farsight.dimse import commands
 from farsight.dimse.association import RELEASE_RP
 from farsight.dimse.pdata import Message, PdataReader, write_message

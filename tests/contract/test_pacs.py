@@ -9,7 +9,8 @@ from pydicom import dcmread
 
 from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.dimse_connection import Timeouts
-from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
+from farsight.adapters.dimse_pacs import DimsePacs
+from farsight.adapters.pacs_address import PacsAddress
 from farsight.dicom.part10 import parse_object
 from farsight.errors import PacsError, PacsRefusedService, PacsUnavailable
 from farsight.model import IdentifierKey, Level, ReceivedInstance

@@ -15,8 +15,9 @@ from fakes.scripted_pacs import ScriptedPacs, mute_listener, scripted_pacs
 from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.circuit_breaker import BreakerLimits
 from farsight.adapters.dimse_connection import Timeouts
-from farsight.adapters.dimse_pacs import DimsePacs, PacsAddress
+from farsight.adapters.dimse_pacs import DimsePacs
 from farsight.adapters.dimse_tls import client_context
+from farsight.adapters.pacs_address import PacsAddress
 from farsight.dimse.association import UserIdentity
 from farsight.dimse.manners import Manners
 from farsight.errors import (

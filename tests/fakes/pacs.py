@@ -93,6 +93,15 @@ class FakePacs:
                     yield as_json(row, [key.tag for key in identifier])
         self._fail(level, sent)
 
+    @property
+    def sends_headers(self) -> bool:
+        return False
+
+    def headers(
+        self, sop_instance_uids: Sequence[str], sop_class_uids: Sequence[str], sink: Sink
+    ) -> None:
+        raise AssertionError("not offered")
+
     def retrieve(
         self,
         study_instance_uid: str,

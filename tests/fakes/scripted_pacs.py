@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (
+    CompositeInstanceRetrieveWithoutBulkDataGet,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -42,6 +43,7 @@ class Script:
     refuses_uid_lists: the status of a C-GET that names several instances; 0 takes it.
     refuses_levels: level -> the status of a C-GET at it.
     sends_nothing: C-GET is offered, and none of the contexts to send anything on.
+    offers_headers: instances without bulk data are to be had (PS3.4 Z), without any pause.
     moves_for_s: so long a C-MOVE takes, without a word, or until it is cancelled; it moves nothing.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
     """
@@ -54,6 +56,7 @@ class Script:
     refuses_uid_lists: int = 0
     refuses_levels: dict[str, int] = field(default_factory=dict)
     sends_nothing: bool = False
+    offers_headers: bool = False
     moves_for_s: float = 0
 
 
@@ -91,6 +94,8 @@ class ScriptedPacs:
             StudyRootQueryRetrieveInformationModelMove,
         ):
             self._entity.add_supported_context(service)
+        if self.script.offers_headers:
+            self._entity.add_supported_context(CompositeInstanceRetrieveWithoutBulkDataGet)
         for sop_class_uid, syntax in () if self.script.sends_nothing else _kinds(self._objects):
             self._entity.add_supported_context(sop_class_uid, syntax, scu_role=True, scp_role=True)
         self._server = self._entity.start_server(
@@ -188,7 +193,27 @@ class ScriptedPacs:
             row.QueryRetrieveLevel = identifier.QueryRetrieveLevel
             yield PENDING, row
 
+    def _headers(self, event: Event) -> Iterator[object]:
+        """PS3.4 Z: named by SOP Instance UIDs alone, and sent without what table Z.1-1 lists."""
+        self._note("headers", event.identifier)
+        assert event.identifier.QueryRetrieveLevel == "IMAGE"
+        assert set(event.identifier.dir()) == {"QueryRetrieveLevel", "SOPInstanceUID"}
+        chosen = [
+            found
+            for found in self._matching(event.identifier)
+            if self.script.omits.get(found.SOPInstanceUID, 0) <= 0
+        ]
+        yield len(chosen)
+        for found in chosen:
+            header = _as_read(found)
+            if "PixelData" in header:
+                del header.PixelData
+            yield PENDING, header
+
     def _get(self, event: Event) -> Iterator[object]:
+        if event.context.abstract_syntax == CompositeInstanceRetrieveWithoutBulkDataGet:
+            yield from self._headers(event)
+            return
         self._note("C-GET", event.identifier)
         refusal = self.script.refuses_levels.get(event.identifier.QueryRetrieveLevel, 0)
         if len(_values(event.identifier, "SOPInstanceUID")) > 1:

@@ -127,6 +127,15 @@ class SeriesSource:
     def _count(self) -> str:
         return str(len(self.objects)) if self.counts else ""
 
+    @property
+    def sends_headers(self) -> bool:
+        return False
+
+    def headers(
+        self, sop_instance_uids: Sequence[str], sop_class_uids: Sequence[str], sink: Sink
+    ) -> None:
+        raise AssertionError("not offered")
+
     def retrieve(
         self,
         study_instance_uid: str,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from farsight.adapters.association_pool import AssociationPool, PoolLimits
-from farsight.adapters.circuit_breaker import BreakerLimits, CircuitBreaker
-from farsight.adapters.dimse_connection import Connection, Timeouts
+from farsight.adapters.association_pool import AssociationPool
+from farsight.adapters.circuit_breaker import CircuitBreaker
+from farsight.adapters.dimse_connection import Connection
 from farsight.adapters.dimse_exchange import Exchange, StaleConnection
 from farsight.adapters.dimse_find import Finder, PatientIds
 from farsight.adapters.dimse_retrieve import NothingToSendOn, Retriever, Wanted
+from farsight.adapters.pacs_address import PacsAddress
 from farsight.adapters.right_of_way import RightOfWay
 from farsight.dimse import commands, contexts, status
-from farsight.dimse.association import AssociationRequest, ProposedContext, UserIdentity
+from farsight.dimse.association import AssociationRequest, ProposedContext
 from farsight.dimse.manners import C_MOVE, Manners, after_refusal, ways_to_retrieve
 from farsight.errors import PacsFailure, PacsRefusedService
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
@@ -29,27 +29,6 @@ _SPLIT_AT_ATTEMPT, _MOST_SPLIT = 2, 100
 _UNANSWERED_STORES = 16
 #: A round trip that makes a series worth splitting.
 _FAR_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class PacsAddress:
-    """Where a PACS is and how it is to be spoken to."""
-
-    name: str
-    ae_title: str
-    host: str
-    port: int
-    calling_ae_title: str
-    retrieve: str = "auto"  # "c-get", "c-move" or "auto"
-    uncompressed_only: bool = False
-    limits: PoolLimits = field(default_factory=PoolLimits)
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    breaker: BreakerLimits = field(default_factory=BreakerLimits)
-    tls: ssl.SSLContext | None = None
-    user_identity: UserIdentity | None = None
-
-    def __str__(self) -> str:
-        return f"{self.ae_title}@{self.host}:{self.port}"
 
 
 class DimsePacs:
@@ -112,6 +91,11 @@ class DimsePacs:
             return 1
         return max(1, self._pool.bulk_limit)
 
+    @property
+    def sends_headers(self) -> bool:
+        """See ports.Pacs."""
+        return self._manners.headers and self.engine != C_MOVE
+
     def adopt(self, manners: Manners) -> None:
         """Behaves as was learned, before this start or just now."""
         self._manners = manners
@@ -151,15 +135,19 @@ class DimsePacs:
     ) -> Iterator[Exchange]:
         """`proposed`: contexts for what is sent to us, besides those of the service itself."""
         address = self._address
+        services = contexts.GET_SERVICES if proposed else sop_class_uids
         request = AssociationRequest(
             address.calling_ae_title,
             address.ae_title,
-            (*contexts.service_contexts(*sop_class_uids), *proposed),
+            (*contexts.service_contexts(*services), *proposed),
             scp_role_for=tuple(dict.fromkeys(c.abstract_syntax for c in proposed)),
             performed_operations=_UNANSWERED_STORES if proposed else 1,
             user_identity=address.user_identity,
         )
         with self._pool.lease(request, urgent=urgent) as connection:
+            if proposed:
+                headers = connection.accepted.context_for(contexts.WITHOUT_BULK_DATA_GET)
+                self._learn(replace(self._manners, headers=headers is not None))
             yield Exchange(address.name, connection, sop_class_uids, operation)
 
     def _has_limit(self, most: int) -> None:
@@ -233,6 +221,21 @@ class DimsePacs:
         with self._right_of_way.taken() as answered:
             return self._in_some_way(wanted, sink, arrivals, answered)
 
+    def headers(
+        self, sop_instance_uids: Sequence[str], sop_class_uids: Sequence[str], sink: Sink
+    ) -> None:
+        """See ports.Pacs."""
+        proposed = contexts.get_contexts(
+            tuple(sorted(set(sop_class_uids))), uncompressed_only=self._address.uncompressed_only
+        )
+        with self._right_of_way.taken() as answered:
+
+            def counting(received: ReceivedInstance) -> None:
+                answered(1)
+                sink(received)
+
+            self._retriever.headers(sop_instance_uids, proposed, counting)
+
     def _in_some_way(
         self,
         ways: Sequence[Wanted],
@@ -290,10 +293,8 @@ class DimsePacs:
     def _find_patient_id(self, study_instance_uid: str) -> str | None:
         """The finder remembers the PatientID of every study it sees."""
         if (known := self._patient_ids.of(study_instance_uid)) is None:
-            keys = (
-                IdentifierKey("0020000D", "UI", study_instance_uid),
-                IdentifierKey("00100020", "LO"),
-            )
+            study = IdentifierKey("0020000D", "UI", study_instance_uid)
+            keys = (study, IdentifierKey("00100020", "LO"))
             for _ in self.find(Level.STUDY, keys):
                 pass
         return known or self._patient_ids.of(study_instance_uid)

@@ -12,7 +12,7 @@ from farsight.adapters.dimse_exchange import Exchange, StaleConnection
 from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import ProposedContext
 from farsight.dimse.identifier_encoding import encode_identifier
-from farsight.dimse.manners import Way
+from farsight.dimse.manners import MOST_UIDS, Way
 from farsight.dimse.pdata import Message
 from farsight.dimse.retrieve_identifier import retrieve_keys
 from farsight.errors import FarsightError, PacsError, PacsFailure, PacsRefusedService
@@ -197,6 +197,27 @@ class Retriever:
                 if not patient_id:
                     raise PacsFailure(self._name, _NO_PATIENT_ID) from error
                 return self._on_exchange(wanted, sink, arrivals, patient_id)
+        except Abandoned as error:
+            raise error.why from None
+
+    def headers(
+        self, sop_instance_uids: Sequence[str], proposed: tuple[ProposedContext, ...], sink: Sink
+    ) -> None:
+        """Instances without bulk data (PS3.4 Z.4.2). Raises: as `retrieve`."""
+
+        def fetch() -> None:
+            services = (contexts.WITHOUT_BULK_DATA_GET,)
+            with self._lease("C-GET", services, proposed, urgent=True) as exchange:
+                for at in range(0, len(sop_instance_uids), MOST_UIDS):
+                    uids = "\\".join(sop_instance_uids[at : at + MOST_UIDS])
+                    keys = (IdentifierKey("00080018", "UI", uids),)
+                    get(self._name, exchange, Level.IMAGE, keys, sink)
+
+        try:
+            try:
+                fetch()
+            except StaleConnection:
+                fetch()
         except Abandoned as error:
             raise error.why from None
 

@@ -20,10 +20,14 @@ STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 PATIENT_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.1.2"
 PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
+#: Objects without their pixels and other bulk data, named by SOP Instance UID (PS3.4 Z).
+WITHOUT_BULK_DATA_GET = "1.2.840.10008.5.1.4.1.2.5.3"
 #: The models to propose for a service, the one we prefer first (PS3.4 C.3).
 FIND_MODELS = (STUDY_ROOT_FIND, PATIENT_ROOT_FIND)
 MOVE_MODELS = (STUDY_ROOT_MOVE, PATIENT_ROOT_MOVE)
 GET_MODELS = (STUDY_ROOT_GET, PATIENT_ROOT_GET)
+#: Every C-GET association proposes all of these, so that it serves for any of them.
+GET_SERVICES = (*GET_MODELS, WITHOUT_BULK_DATA_GET)
 
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -70,7 +74,7 @@ RARE_SYNTAXES = (
 )
 _COMMON_COMPRESSED = STORED_SYNTAXES[2:10]
 #: How many SOP classes fit beside the C-GET context when each has one context per syntax.
-CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - len(GET_MODELS)) // len(STORED_SYNTAXES)
+CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - len(GET_SERVICES)) // len(STORED_SYNTAXES)
 
 
 def service_contexts(*sop_class_uids: str) -> tuple[ProposedContext, ...]:
@@ -109,7 +113,7 @@ def get_contexts(
             proposed.append(ProposedContext(uid, compressed))
         for uid in sop_class_uids or _STORAGE_CLASSES:
             proposed.append(ProposedContext(uid, UNCOMPRESSED))
-    return tuple(proposed[: MAX_CONTEXTS - len(GET_MODELS)])
+    return tuple(proposed[: MAX_CONTEXTS - len(GET_SERVICES)])
 
 
 _COMMON_CLASSES = (

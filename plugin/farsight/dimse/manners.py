@@ -10,7 +10,7 @@ from farsight.model import Level
 
 C_GET, C_MOVE = "c-get", "c-move"
 #: In one identifier: a value of UIDs has at most 65,534 bytes, and old PACS less patience.
-_MOST_UIDS = 200
+MOST_UIDS = 200
 _FINEST_FIRST = (Level.IMAGE, Level.SERIES, Level.STUDY)
 
 
@@ -20,7 +20,8 @@ class Manners:
 
     engine: how instances are fetched. uid_lists: several UIDs in one identifier are understood.
     finest_level: of a retrieve. max_associations: 0 where no limit was met. one_at_a_time:
-    retrieves on several associations wait for each other.
+    retrieves on several associations wait for each other. headers: instances can be had without
+    their bulk data (PS3.4 Z).
     """
 
     engine: str = C_GET
@@ -28,6 +29,7 @@ class Manners:
     finest_level: Level = Level.IMAGE
     max_associations: int = 0
     one_at_a_time: bool = False
+    headers: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -42,6 +44,8 @@ class Manners:
             said.append(f"at most {self.max_associations} associations")
         if self.one_at_a_time:
             said.append("one retrieve at a time")
+        if self.headers:
+            said.append("headers before pixels")
         return ", ".join(said)
 
 
@@ -55,11 +59,12 @@ def read_manners(text: str) -> Manners:
             finest_level=Level(raw["finest_level"]),
             max_associations=raw["max_associations"],
             one_at_a_time=raw["one_at_a_time"],
+            headers=raw.get("headers", False),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a record of manners: {error}") from error
-    flags = isinstance(found.uid_lists, bool) and isinstance(found.one_at_a_time, bool)
-    known = flags and type(found.max_associations) is int
+    flags = (found.uid_lists, found.one_at_a_time, found.headers)
+    known = all(isinstance(flag, bool) for flag in flags) and type(found.max_associations) is int
     if found.engine not in (C_GET, C_MOVE) or not known or found.max_associations < 0:
         raise ValueError("not a record of manners")
     return found
@@ -94,8 +99,8 @@ def ways_to_retrieve(
             yield Way(
                 Level.IMAGE,
                 tuple(
-                    tuple(sop_instance_uids[at : at + _MOST_UIDS])
-                    for at in range(0, len(sop_instance_uids), _MOST_UIDS)
+                    tuple(sop_instance_uids[at : at + MOST_UIDS])
+                    for at in range(0, len(sop_instance_uids), MOST_UIDS)
                 ),
             )
         yield Way(Level.IMAGE, tuple((uid,) for uid in sop_instance_uids))

@@ -38,6 +38,20 @@ class Pacs(Protocol):
         """Into how many requests at once a large retrieve is worth splitting; 1: it isn't."""
         ...
 
+    @property
+    def sends_headers(self) -> bool:
+        """Whether it was found to offer instances without their bulk data (PS3.4 Z)."""
+        ...
+
+    def headers(
+        self, sop_instance_uids: Sequence[str], sop_class_uids: Sequence[str], sink: Sink
+    ) -> None:
+        """Deliver those instances without pixels and other bulk data to `sink`, ahead of the rest.
+
+        Raises: as `retrieve`.
+        """
+        ...
+
     def find(
         self, level: Level, identifier: Sequence[IdentifierKey], *, max_rows: int | None = None
     ) -> Iterator[Attributes]:

@@ -30,6 +30,7 @@ from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
 from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.flights import Flights
+from farsight.services.headers_first import HeadersFirst
 from farsight.services.holdings import Holdings, RetrieveLimits
 from farsight.services.intake import Intake
 from farsight.services.memory_tier import MemoryTier
@@ -59,6 +60,7 @@ class RetrieveService:
         self._archive = archive
         self._tier = tier
         self._limits = limits
+        self._headers = HeadersFirst(sources, limits.wait_s)
         self._bulk = BulkQueue(limits.bulk_threads, limits.associations_per_study)
         self.statistics = RetrieveStatistics()
         self._flights = Flights(self._bulk, self.statistics)
@@ -93,6 +95,22 @@ class RetrieveService:
             for _, flight in started:
                 if flight is not None:
                     flight.leave()
+
+    def headers(self, series: SeriesRef, presence: Presence) -> list[DicomObject] | None:
+        """The headers of a series that isn't here yet, where its PACS sends them before pixels.
+
+        The series itself follows, whether or not the client stays. None: it has to be waited for,
+        or is here. Raises: ClientGone, ArchiveError.
+        """
+        flight = self._start(series) if self._headers.may_help else None
+        if flight is None:
+            return None
+        try:
+            found = self._headers.of(flight, presence)
+            flight.join(Urgency.AHEAD)
+            return found
+        finally:
+            flight.leave()
 
     def fetch_ahead(self, series: SeriesRef) -> bool:
         """Begins to fetch what nobody waits for yet. False: it is complete here already.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from farsight.errors import ArchiveError, FarsightError
 from farsight.model import SeriesRef
@@ -153,15 +154,28 @@ class SeriesFlight:
         with self._changed:
             return len(self._stored)
 
+    def wait_expected(self, timeout_s: float, presence: Presence) -> Expected | None:
+        """What is expected, once that is known; None where it never will be, or isn't listed.
+
+        Raises: ClientGone when who waits here has left.
+        """
+        self._wait(lambda: self._expected is not None or self._over(), timeout_s, presence)
+        with self._changed:
+            named = self._expected is not None and self._expected.listed
+            return self._expected if named and self._error is None else None
+
     def wait_all_here(self, timeout_s: float, presence: Presence) -> bool:
         """Until every expected instance is here or an error ends it. False: time is over.
 
         Raises: ClientGone when who waits here has left.
         """
+        return self._wait(self._over, timeout_s, presence)
+
+    def _wait(self, until: Callable[[], bool], timeout_s: float, presence: Presence) -> bool:
         deadline = time.monotonic() + timeout_s
         presence.when_gone(self.wake)
         with self._changed:
-            while not self._over():
+            while not until():
                 if presence.gone:
                     raise ClientGone("the client has left")
                 remaining = deadline - time.monotonic()

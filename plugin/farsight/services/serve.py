@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from farsight.dicom.elements import DicomObject
 from farsight.model import InstanceRef, SeriesRef
@@ -88,6 +90,10 @@ class ServeService:
 
     def series_metadata(self, series: SeriesRef, root: str, presence: Presence) -> Metadata:
         """The metadata of every instance, in the order of their instance numbers."""
+        headers = self._retrieve.headers(series, presence)
+        if headers is not None:
+            rows = [self._row(series, header, root, _with_pixels) for header in headers]
+            return Metadata(_in_order(rows))
         holdings = self.series(series, presence)  # at once where the series is known to be complete
         cached = self._lookup(series, root)
         if cached is not None and holdings.warning is None:
@@ -122,28 +128,26 @@ class ServeService:
 
     def _build(self, holdings: Holdings, root: str) -> Metadata:
         series = holdings.series
-        rows = []
-        for instance in self.instances(holdings):
-            ref = InstanceRef(
-                series.study_instance_uid,
-                series.series_instance_uid,
-                instance.sop_instance_uid,
-            )
-            number = instance.number(_INSTANCE_NUMBER)
-            rows.append(
-                (
-                    number is None,
-                    number or 0,
-                    ref.sop_instance_uid,
-                    self._json.encode(instance, _bulk_data_root(root, ref)),
-                )
-            )
-        rows.sort(key=lambda row: row[:3])
-        json = _array([row[3] for row in rows])
+        rows = [self._row(series, instance, root) for instance in self.instances(holdings)]
+        text = _in_order(rows)
         if holdings.warning is not None:
-            return Metadata(json, (holdings.warning,))
-        self._keep(series, root, _CachedSeries(holdings.version, json))
-        return Metadata(json)
+            return Metadata(text, (holdings.warning,))
+        self._keep(series, root, _CachedSeries(holdings.version, text))
+        return Metadata(text)
+
+    def _row(
+        self,
+        series: SeriesRef,
+        instance: DicomObject,
+        root: str,
+        complete: Callable[[str, str], str] = lambda text, _root: text,
+    ) -> _Row:
+        uid = instance.sop_instance_uid
+        ref = InstanceRef(series.study_instance_uid, series.series_instance_uid, uid)
+        bulk_data_root = _bulk_data_root(root, ref)
+        number = instance.number(_INSTANCE_NUMBER)
+        text = complete(self._json.encode(instance, bulk_data_root), bulk_data_root)
+        return _Row(number is None, number or 0, uid, text)
 
     def _keep(self, series: SeriesRef, root: str, cached: _CachedSeries) -> None:
         if cached.version != self._archive.series_version(series):
@@ -155,6 +159,25 @@ class ServeService:
             while self._bytes > self._max_bytes and len(self._cached) > 1:
                 _, evicted = self._cached.popitem(last=False)
                 self._bytes -= len(evicted.json)
+
+
+class _Row(NamedTuple):
+    """The metadata of one instance, and its place in the series."""
+
+    numberless: bool
+    number: float
+    sop_instance_uid: str
+    json: str
+
+
+def _in_order(rows: list[_Row]) -> bytes:
+    return _array([row.json for row in sorted(rows, key=lambda row: row[:3])])
+
+
+def _with_pixels(text: str, bulk_data_root: str) -> str:
+    """Of a header whose pixels alone are missing: where they will be."""
+    uri = f"{bulk_data_root}/7FE00010"
+    return f'{text[:-1]},"7FE00010":{{"vr":"OW","BulkDataURI":{json.dumps(uri)}}}}}'
 
 
 def _array(objects: list[str]) -> bytes:
