@@ -397,6 +397,15 @@ def test_files_that_are_no_certificates(tmp_path: Path, certificates: Path) -> N
         client_context(certificates / "pacs.crt", junk, junk)
 
 
+def test_a_kept_association_that_ends_in_the_same_moment(scripted: ScriptedPacs) -> None:
+    scripted.script.ends_kept = True
+    pacs = pacs_at(scripted.port)
+    for _ in range(3):
+        assert len(list(pacs.find(Level.STUDY, (STUDY,)))) == 1
+    assert scripted.connections_made == 3
+    pacs.close()
+
+
 # ---- C-MOVE: the instances arrive elsewhere
 
 

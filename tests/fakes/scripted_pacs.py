@@ -43,6 +43,7 @@ class Script:
     refuses_uid_lists: the status of a C-GET that names several instances; 0 takes it.
     refuses_levels: level -> the status of a C-GET at it.
     sends_nothing: C-GET is offered, and none of the contexts to send anything on.
+    ends_kept: the second C-FIND on an association is answered by its abort.
     offers_headers: instances without bulk data are to be had (PS3.4 Z), without any pause.
     moves_for_s: so long a C-MOVE takes, without a word, or until it is cancelled; it moves nothing.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
@@ -57,6 +58,7 @@ class Script:
     refuses_levels: dict[str, int] = field(default_factory=dict)
     sends_nothing: bool = False
     offers_headers: bool = False
+    ends_kept: bool = False
     moves_for_s: float = 0
 
 
@@ -80,6 +82,7 @@ class ScriptedPacs:
         self._closing = threading.Event()
         self._connections = 0
         self._associations: set[int] = set()
+        self._found_on: set[int] = set()
         self.most_associations = 0
         self.connections_made = 0
         self.cancelled = 0
@@ -179,6 +182,10 @@ class ScriptedPacs:
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset]]:
         identifier = event.identifier
         self._note("C-FIND", identifier)
+        if self.script.ends_kept and id(event.assoc) in self._found_on:
+            event.assoc.abort()
+            return
+        self._found_on.add(id(event.assoc))
         unique = _UNIQUE[identifier.QueryRetrieveLevel]
         seen: set[str] = set()
         for found in self._matching(identifier):

@@ -69,3 +69,12 @@ def test_what_fails_leaves_nobody_waiting() -> None:
     done = threading.Event()
     threading.Thread(target=lambda: (way.begin(), way.give(9), done.set()), daemon=True).start()
     assert done.wait(10)
+
+
+def test_a_far_pacs_is_given_the_time_its_line_takes() -> None:
+    way = RightOfWay("pacs", patience_s=0, longest_s=0.05)
+    way.is_so_far_away(15)
+    with way.taken() as answered, ThreadPoolExecutor(1) as threads:
+        timer = threading.Timer(0.2, answered)
+        timer.start()
+        assert threads.submit(way.give, 9).exception(10) is None, "it gave way and goes on"

@@ -61,6 +61,10 @@ class TooManyAssociations(PacsUnavailable):
     """The PACS refused this association for having too many already (PS3.8 table 9-21)."""
 
 
+class AssociationEnded(PacsFailure):
+    """The PACS aborted or released the association instead of answering."""
+
+
 class Connection:
     """An established association. Not for two threads at once.
 
@@ -183,11 +187,11 @@ class Connection:
         if isinstance(event, Message):
             return event
         if event.pdu_type == PDU_ABORT:
-            raise self._broken(PacsFailure(self._name, "association aborted by the PACS"))
+            raise self._broken(AssociationEnded(self._name, "association aborted by the PACS"))
         if event.pdu_type == PDU_RELEASE_RQ:
             with contextlib.suppress(OSError):
                 self._socket.sendall(RELEASE_RP)
-            raise self._broken(PacsFailure(self._name, "association released by the PACS"))
+            raise self._broken(AssociationEnded(self._name, "association released by the PACS"))
         raise self._broken(PacsFailure(self._name, f"unexpected PDU 0x{event.pdu_type:02X}"))
 
     def _next_event(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from farsight.adapters.dimse_connection import Connection, Idle
+from farsight.adapters.dimse_connection import AssociationEnded, Connection, Idle
 from farsight.dimse import commands, status
 from farsight.dimse.association import ProposedContext
 from farsight.dimse.contexts import PATIENT_ROOT_FIND, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE
@@ -61,7 +61,7 @@ class Exchange:
         try:
             self._send(field, identifier, **extra)
             return self.connection.receive(idle)
-        except PacsUnavailable as error:
+        except (AssociationEnded, PacsUnavailable) as error:
             if self._message_id > 1:  # others used it before, and it died unseen
                 raise StaleConnection(self._name, "kept association lost") from error
             raise

@@ -27,8 +27,7 @@ LOG = logging.getLogger("farsight.dimse")
 #: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
 _SPLIT_AT_ATTEMPT, _MOST_SPLIT = 2, 100
 _UNANSWERED_STORES = 16
-#: A round trip that makes a series worth splitting.
-_FAR_S = 0.01
+_FAR_S = 0.01  # a round trip that makes a series worth splitting
 
 
 class DimsePacs:
@@ -122,6 +121,7 @@ class DimsePacs:
             )
         # The shortest: a busy machine makes others longer, never shorter.
         self._round_trip_s = min(self._round_trip_s or math.inf, connection.round_trip_s)
+        self._right_of_way.is_so_far_away(self._round_trip_s)
         return connection
 
     @contextmanager
@@ -133,7 +133,7 @@ class DimsePacs:
         *,
         urgent: bool,
     ) -> Iterator[Exchange]:
-        """`proposed`: contexts for what is sent to us, besides those of the service itself."""
+        """See LeaseFor."""
         address = self._address
         services = contexts.GET_SERVICES if proposed else sop_class_uids
         request = AssociationRequest(

@@ -153,7 +153,7 @@ class Wanted:
 
 
 class LeaseFor(Protocol):
-    """How an exchange is had: operation, models, contexts for what is sent to us."""
+    """How an exchange is had: operation, models, contexts for what is sent to us besides them."""
 
     def __call__(
         self,

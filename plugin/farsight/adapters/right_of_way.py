@@ -14,6 +14,8 @@ from farsight.errors import RetrieveInterrupted
 
 #: So often a bulk retrieve has to stand in the way before that is believed of the PACS.
 _SURE = 3
+#: What a PACS needs to begin with one instance, and the round trips: connect, associate, ask.
+_PROMPT_S, _TURNS_OF_A_FETCH = 0.03, 4
 
 
 class RightOfWay:
@@ -32,10 +34,15 @@ class RightOfWay:
         longest_s: float = 0.25,
         at_least: int = 4,
     ) -> None:
-        """`one_at_a_time` is told when the PACS turns out to be so; see `expect_no_answer`."""
+        """`one_at_a_time` is told when the PACS turns out to be so; see `expect_no_answer`.
+
+        `patience_s`: how long the answer to urgent work may take before a bulk retrieve is held
+        to be in its way; see `is_so_far_away`.
+        """
         self._name = name
         self._one_at_a_time = one_at_a_time
         self._patience_s = patience_s
+        self._expects_answer = True
         self._longest_s = longest_s
         self._at_least = at_least
         self._changed = threading.Condition()
@@ -45,7 +52,11 @@ class RightOfWay:
 
     def expect_no_answer(self) -> None:
         """The PACS is known to serve one retrieve at a time: bulk ones give up at once."""
-        self._patience_s = 0.0
+        self._expects_answer = False
+
+    def is_so_far_away(self, round_trip_s: float) -> None:
+        """What the network alone may take is nobody's being in the way."""
+        self._patience_s = _PROMPT_S + _TURNS_OF_A_FETCH * round_trip_s
 
     @contextmanager
     def taken(self) -> Iterator[Callable[[int], None]]:
@@ -83,11 +94,12 @@ class RightOfWay:
         if not self._urgent or delivered < self._at_least:
             return
         with self._changed:
-            if self._changed.wait_for(lambda: not self._unanswered, self._patience_s):
+            patience_s = self._patience_s if self._expects_answer else 0.0
+            if self._changed.wait_for(lambda: not self._unanswered, patience_s):
                 self._changed.wait_for(lambda: not self._urgent, self._longest_s)
                 return
             self._in_the_way += 1
-            learned = self._patience_s > 0 and self._in_the_way >= _SURE
+            learned = self._expects_answer and self._in_the_way >= _SURE
         if learned:
             self._one_at_a_time()
         raise RetrieveInterrupted(self._name, "gave way to an instance a viewer waits for")
