@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Gateway:
         self._tier = MemoryTier(settings.memory_bytes)
         self._persister = Persister(self.archive, self._tier)
         self._retrieve = RetrieveService(
-            self._sources, self.archive, self._tier, self._persister, RetrieveLimits()
+            self._sources, self.archive, self._tier, self._persister, _limits(len(self._sources))
         )
         self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
         self._pool = WorkerPool(settings.http.threads)
@@ -126,6 +127,12 @@ class Gateway:
         for source in self._sources:
             source.close()
         self._log.stopped = True
+
+
+def _limits(sources: int) -> RetrieveLimits:
+    """As many bulk retrieves at once for each PACS: a slow one shouldn't hold up the others."""
+    limits = RetrieveLimits()
+    return replace(limits, bulk_threads=limits.bulk_threads * max(1, sources))
 
 
 def _configuration_directory() -> Path:
