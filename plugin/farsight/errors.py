@@ -125,6 +125,10 @@ class PacsRefusedService(PacsFailure):
     """The PACS doesn't offer the SOP class or operation asked for (C-GET, say)."""
 
 
+class PacsRefusedContexts(PacsRefusedService):
+    """The PACS offers C-GET, and none of the contexts it would have to send the instances on."""
+
+
 class PacsUnavailable(PacsError):
     """No association could be had: connection refused, association rejected, limit reached."""
 

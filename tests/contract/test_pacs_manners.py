@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -445,6 +446,63 @@ def test_a_move_that_nobody_wants_any_more_is_cancelled(scripted: ScriptedPacs) 
     scripted.script.moves_for_s = 0
     assert moved(pacs, lambda: 0).dimse_status == 0
     assert scripted.connections_made == 3, "one of ours; the PACS opened one per move"
+    pacs.close()
+
+
+def test_a_move_that_nobody_wants_before_it_is_asked_for(scripted: ScriptedPacs) -> None:
+    """Nothing is under way then: there is nothing to cancel, and nothing to wait for."""
+    calls = itertools.count()
+
+    def arrivals() -> int:
+        if next(calls) >= 1:
+            raise ArchiveFull("no room")
+        return 0
+
+    pacs = pacs_at(scripted.port, retrieve="c-move", timeouts=Timeouts(dimse_s=600))
+    with pytest.raises(ArchiveFull):
+        moved(pacs, arrivals)
+    assert (scripted.cancelled, scripted.asked) == (0, [])
+    assert moved(pacs, lambda: 0).dimse_status == 0
+    assert scripted.connections_made == 2, "one of ours, kept; the PACS opened one for the move"
+    pacs.close()
+
+
+def test_a_cancelled_move_of_a_pacs_that_does_not_listen(scripted: ScriptedPacs) -> None:
+    scripted.script.silent_in = frozenset({"C-MOVE"})
+    calls = itertools.count()
+
+    def arrivals() -> int:
+        if next(calls) >= 3:
+            raise ArchiveFull("no room")
+        return 0
+
+    pacs = pacs_at(scripted.port, retrieve="c-move", timeouts=Timeouts(dimse_s=600))
+    with pytest.raises(ArchiveFull):
+        moved(pacs, arrivals)
+    assert pacs.open_associations == 0
+
+
+def test_moves_are_in_nobodys_way(scripted: ScriptedPacs) -> None:
+    """What the PACS sends elsewhere can't pause for an urgent one, nor teach us anything."""
+    scripted.script.moves_for_s = 1.0
+    learned: list[Manners] = []
+    pacs = pacs_at(scripted.port, learned, retrieve="c-move")
+    counter = itertools.count()
+
+    def bulk() -> None:
+        for _ in range(3):
+            assert moved(pacs, lambda: next(counter)).dimse_status == 0
+
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(bulk)
+        for number in (1, 2, 3):
+            urgent = pacs.retrieve(
+                study_uid(), series_uid(), (instance_uid(number),), (CT,), print, urgent=True
+            )
+            assert urgent.dimse_status == 0
+        running.result(60)
+    assert learned == []
+    assert scripted.cancelled == 0
     pacs.close()
 
 

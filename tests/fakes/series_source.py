@@ -10,7 +10,7 @@ from io import BytesIO
 from pydicom.dataset import Dataset
 
 from farsight.dicom.part10 import parse_object
-from farsight.errors import ArchiveFull, NotFound, PacsError, PacsFailure
+from farsight.errors import ArchiveFull, NotFound, PacsError, PacsFailure, PacsRefusedContexts
 from farsight.model import (
     Attributes,
     Completeness,
@@ -65,7 +65,8 @@ class SeriesSource:
     fails_after: after so many instances `failure` is raised. gate: waited for before sending.
     after_each: called with the number of instances delivered so far. lists_instances: answers at
     IMAGE level. names_instances: with their UIDs. counts: tells NumberOfSeriesRelatedInstances.
-    before: called with the number of instances about to be delivered.
+    before: called with the number of instances about to be delivered. names_classes: rows tell
+    the SOP class. refuses_classes: no context of these is accepted.
     """
 
     def __init__(self, objects: Sequence[Dataset], name: str = "pacs") -> None:
@@ -82,6 +83,8 @@ class SeriesSource:
         self.lists_instances = True
         self.counts = True
         self.names_instances = True
+        self.names_classes = True
+        self.refuses_classes: frozenset[str] = frozenset()
         self.before: Callable[[int], None] | None = None
         self.finds = 0
         self.retrieved: list[Retrieved] = []
@@ -117,6 +120,8 @@ class SeriesSource:
                 key.tag: self._count() if key.tag == _COUNT else str(one[_TAGS[key.tag]].value)
                 for key in identifier
             }
+            if not self.names_classes and "00080016" in row:
+                row["00080016"] = ""
             if level is Level.IMAGE and not self.names_instances:
                 row["00080018"] = ""
             shown = tuple(row.values())
@@ -152,6 +157,8 @@ class SeriesSource:
         with self._lock:
             asked = Retrieved(series_instance_uid, frozenset(sop_instance_uids), urgent)
             self.retrieved.append(asked)
+        if self.refuses_classes & set(sop_class_uids):
+            raise PacsRefusedContexts(self._name, "none accepted")
         if self.gate is not None:
             assert self.gate.wait(10)
         chosen = [one for one in self.objects if self._is_asked(one, study_instance_uid, asked)]

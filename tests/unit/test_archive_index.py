@@ -61,3 +61,17 @@ def test_versions_change_with_what_is_there() -> None:
     index.begin_load(STUDY)
     index.load(STUDY, [stored(1), stored(2)])
     assert index._studies[STUDY]["1.3"].version != version
+
+
+def test_studies_in_use_stay() -> None:
+    index = ArchiveIndex(max_studies=3)
+
+    def load(study: str) -> None:
+        index.begin_load(study)
+        index.load(study, [StoredInstance(InstanceRef(study, "1.3", "1.4"), study, "series")])
+
+    load("hot")
+    for number in range(10):
+        assert index.has_study("hot"), "asked for instance by instance, it is in use"
+        load(f"cold {number}")
+    assert not index.has_study("cold 5")

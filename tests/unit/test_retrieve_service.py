@@ -16,6 +16,7 @@ from farsight.errors import (
     ArchiveFull,
     NotFound,
     PacsFailure,
+    PacsRefusedContexts,
     PacsTimeout,
     PacsUnavailable,
     RetrieveIncomplete,
@@ -238,6 +239,40 @@ def test_a_full_archive_is_not_blamed_on_the_pacs(
     with pytest.raises(ArchiveFull, match="no room left"):
         service.instance(ref(1))
     assert source.retrieved == [only(1, urgent=True)]
+
+
+def test_why_an_instance_is_not_here_is_known_to_everyone_until_it_is(
+    serve: Serve, source: SeriesSource
+) -> None:
+    single = serve(source)._single
+    try:
+        raise ArchiveFull("no room left")
+    except ArchiveFull as error:
+        single.stored(ref(1), error)
+    for _ in range(2):
+        why = single.why_not_stored(ref(1))
+        assert isinstance(why, ArchiveFull)
+        assert str(why) == "no room left"
+        assert why.__traceback__ is None, "its frames would hold the instance"
+    single.stored(ref(1), None)
+    assert single.why_not_stored(ref(1)) is None
+
+
+@pytest.mark.parametrize("guessed", [True, False])
+def test_classes_the_pacs_takes_no_context_of(
+    serve: Serve, source: SeriesSource, guessed: bool
+) -> None:
+    """A guess by modality may be wrong: then everything is proposed. What is known isn't."""
+    source.names_classes = not guessed
+    source.refuses_classes = frozenset({"1.2.840.10008.5.1.4.1.1.2"})
+    service = serve(source)
+    if guessed:
+        assert service.instance(ref(1)).sop_instance_uid == instance_uid(1)
+        assert source.retrieved == [only(1, urgent=True)] * 2
+    else:
+        with pytest.raises(PacsRefusedContexts):
+            service.instance(ref(1))
+        assert len(source.retrieved) == 1
 
 
 def test_a_pacs_that_dies_in_the_middle(

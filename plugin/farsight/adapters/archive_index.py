@@ -46,8 +46,12 @@ class ArchiveIndex:
         self._version = 0
 
     def has_study(self, study_instance_uid: str) -> bool:
+        """Counts as a use."""
         with self._lock:
-            return study_instance_uid in self._studies
+            known = study_instance_uid in self._studies
+            if known:
+                self._studies.move_to_end(study_instance_uid)
+            return known
 
     @property
     def is_empty(self) -> bool:
@@ -147,8 +151,6 @@ class ArchiveIndex:
         """SeriesInstanceUID -> SOPInstanceUIDs; a snapshot."""
         with self._lock:
             study = self._studies.get(study_instance_uid, {})
-            if study:
-                self._studies.move_to_end(study_instance_uid)
             return {uid: frozenset(entry.instances) for uid, entry in study.items()}
 
     def entry(self, series: SeriesRef) -> SeriesEntry | None:

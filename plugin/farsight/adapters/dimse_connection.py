@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import select
 import socket
 import ssl
@@ -174,8 +175,8 @@ class Connection:
         except OSError as error:
             raise self._broken(PacsUnavailable(self._name, "connection lost")) from error
 
-    def receive(self, idle: Idle | None = None) -> Message:
-        """The next DIMSE message.
+    def receive(self, idle: Idle | None = None, at_most_s: float | None = None) -> Message:
+        """The next DIMSE message. `at_most_s`: less patience than dimse_s.
 
         `idle` is called every second of silence; True: something goes on elsewhere, which isn't
         silence. What it raises goes through, and the connection stays usable.
@@ -183,7 +184,8 @@ class Connection:
         Raises: PacsTimeout after dimse_s of silence, PacsFailure on abort or protocol breach,
         PacsUnavailable when the connection is gone.
         """
-        event = self._next_event(self._timeouts.dimse_s, "a DIMSE message", idle)
+        timeout_s = min(self._timeouts.dimse_s, at_most_s or math.inf)
+        event = self._next_event(timeout_s, "a DIMSE message", idle)
         if isinstance(event, Message):
             return event
         if event.pdu_type == PDU_ABORT:

@@ -115,7 +115,7 @@ class Exchange:
         """Sub-operations that come nevertheless are refused: a PACS waits for each answer."""
         deadline = time.monotonic() + _DRAIN_S
         for _ in range(_MOST_DRAINED):
-            message = self.connection.receive()
+            message = self.connection.receive(at_most_s=max(0.1, deadline - time.monotonic()))
             if message.command.field == commands.C_STORE_RQ:
                 self.connection.send(*_store_answer(message, status.OUT_OF_RESOURCES))
             elif message.command.status not in status.PENDING:

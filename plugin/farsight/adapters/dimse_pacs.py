@@ -13,13 +13,13 @@ from farsight.adapters.circuit_breaker import CircuitBreaker
 from farsight.adapters.dimse_connection import Connection
 from farsight.adapters.dimse_exchange import Exchange, StaleConnection
 from farsight.adapters.dimse_find import Finder, PatientIds
-from farsight.adapters.dimse_retrieve import NothingToSendOn, Retriever, Wanted
+from farsight.adapters.dimse_retrieve import Retriever, Wanted
 from farsight.adapters.pacs_address import PacsAddress
 from farsight.adapters.right_of_way import RightOfWay
 from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import AssociationRequest, ProposedContext
 from farsight.dimse.manners import C_MOVE, Manners, after_refusal, ways_to_retrieve
-from farsight.errors import PacsFailure, PacsRefusedService
+from farsight.errors import PacsFailure, PacsRefusedContexts, PacsRefusedService
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
 from farsight.ports.pacs import Arrivals, Sink, unknown_arrivals
 
@@ -72,7 +72,6 @@ class DimsePacs:
 
     @property
     def manners(self) -> Manners:
-        """What was learned of this PACS so far."""
         return self._manners
 
     @property
@@ -92,7 +91,6 @@ class DimsePacs:
 
     @property
     def sends_headers(self) -> bool:
-        """See ports.Pacs."""
         return self._manners.headers and self.engine != C_MOVE
 
     def adopt(self, manners: Manners) -> None:
@@ -252,18 +250,13 @@ class DimsePacs:
             sink(received)
             after_each(delivered)
 
-        def moved() -> int:
-            count = arrivals()
-            if count > at_first:
-                after_each(count - at_first)
-            return count
-
         refusal: PacsFailure | None = None
         for wanted in ways:
             try:
-                outcome = self._by_engine(wanted, counting, moved)
+                outcome = self._by_engine(wanted, counting, arrivals, after_each)
             except PacsFailure as error:
-                if delivered or not status.refuses_identifier(error.dimse_status):
+                came = delivered or arrivals() > at_first
+                if came or not status.refuses_identifier(error.dimse_status):
                     raise
                 LOG.info("%s; asking in another way", error)
                 refusal = refusal or error
@@ -274,9 +267,12 @@ class DimsePacs:
         assert refusal is not None
         raise refusal
 
-    def _by_engine(self, wanted: Wanted, sink: Sink, arrivals: Arrivals) -> SubOperations:
+    def _by_engine(
+        self, wanted: Wanted, sink: Sink, arrivals: Arrivals, began: Callable[[int], None]
+    ) -> SubOperations:
         by_move = replace(wanted, proposed=None)
         if self.engine == C_MOVE:
+            began(0)  # of a move there is nothing to see here: it is in nobody's way
             return self._retriever.retrieve(by_move, sink, arrivals)
         try:
             return self._retriever.retrieve(wanted, sink, arrivals)
@@ -284,9 +280,13 @@ class DimsePacs:
             if self._address.retrieve != "auto":
                 raise
             LOG.warning("%s; trying C-MOVE", error)
-            refused_whole = not isinstance(error, NothingToSendOn)
-        outcome = self._retriever.retrieve(by_move, sink, arrivals)
-        if refused_whole:  # else it may have been these SOP classes only
+            refusal = error
+        began(0)
+        try:
+            outcome = self._retriever.retrieve(by_move, sink, arrivals)
+        except PacsFailure as error:
+            raise (refusal if isinstance(refusal, PacsRefusedContexts) else error) from refusal
+        if not isinstance(refusal, PacsRefusedContexts):  # else it may be these SOP classes only
             self._learn(replace(self._manners, engine=C_MOVE))
         return outcome
 

@@ -15,7 +15,7 @@ from farsight.dimse.identifier_encoding import encode_identifier
 from farsight.dimse.manners import MOST_UIDS, Way
 from farsight.dimse.pdata import Message
 from farsight.dimse.retrieve_identifier import retrieve_keys
-from farsight.errors import FarsightError, PacsError, PacsFailure, PacsRefusedService
+from farsight.errors import FarsightError, PacsError, PacsFailure, PacsRefusedContexts
 from farsight.model import IdentifierKey, Level, ReceivedInstance, SubOperations
 from farsight.ports.pacs import Arrivals, Sink
 
@@ -99,8 +99,8 @@ def move(
         return seen != before
 
     identifier = _identifier(exchange, level, keys)
+    idle()  # before anything is under way that would have to be cancelled
     try:
-        idle()
         message = exchange.ask(commands.C_MOVE_RQ, identifier, idle, move_destination=destination)
         while message.command.status in status.PENDING:
             _check_move_response(name, message)
@@ -234,7 +234,8 @@ class Retriever:
             if exchange.patient_root and patient_id is None:
                 raise _PatientIdNeeded
             if wanted.proposed and not exchange.accepts_any_of(wanted.proposed):
-                raise NothingToSendOn(self._name)
+                why = "C-GET: no storage context of the instances is accepted"
+                raise _NothingToSendOn(self._name, why)
             series = None if wanted.way.level is Level.STUDY else wanted.series_instance_uid
             for uids in wanted.way.sop_instance_uids or ((),):
                 level, keys = retrieve_keys(
@@ -255,11 +256,8 @@ class _PatientIdNeeded(LeftAtRest):
     """Only the Patient root is offered, and its identifiers name the patient."""
 
 
-class NothingToSendOn(PacsRefusedService):
-    """The PACS offers C-GET, and none of the contexts it would have to send the instances on."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, "C-GET: no storage context of the instances is accepted")
+class _NothingToSendOn(PacsRefusedContexts, LeftAtRest):
+    """Found out before anything was asked on the association."""
 
 
 _NO_PATIENT_ID = "offers the Patient root only, and tells no PatientID for the study"

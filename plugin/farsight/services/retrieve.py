@@ -193,8 +193,7 @@ class RetrieveService:
 
     def _stored_one(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
         self.statistics.stored(well=failure is None)
-        if failure is not None:
-            self._single.not_stored(ref, failure)
+        self._single.stored(ref, failure)
         flight = self._flights.of(ref.series)
         if flight is None:
             return

@@ -6,7 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from farsight.errors import ArchiveError, FarsightError, PacsTimeout, RetrieveIncomplete
+from farsight.errors import (
+    ArchiveError,
+    FarsightError,
+    PacsRefusedContexts,
+    PacsTimeout,
+    RetrieveIncomplete,
+)
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.services.intake import Intake
@@ -61,20 +67,23 @@ class SingleFetches:
             if fetch.error is not None:
                 raise fetch.error
 
-    def not_stored(self, ref: InstanceRef, failure: ArchiveError) -> None:
-        """Tells that an instance came and could not be stored: no fault of the PACS."""
+    def stored(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
+        """Tells that an instance was stored, or could not be: no fault of the PACS then."""
         with self._lock:
             fetch = self._under_way.get(ref)
-            self._failed[ref] = failure
+            self._failed.pop(ref, None)
+            if failure is not None:
+                # Afresh: the traceback of this one holds the instance.
+                self._failed[ref] = type(failure)(*failure.args)
             while len(self._failed) > _MOST_FAILED:
                 self._failed.popitem(last=False)
-        if fetch is not None:
+        if fetch is not None and failure is not None:
             fetch.storing_error = failure
 
     def why_not_stored(self, ref: InstanceRef) -> ArchiveError | None:
         """Why an instance that came isn't here: storing it failed behind the answer."""
         with self._lock:
-            return self._failed.pop(ref, None)
+            return self._failed.get(ref)
 
     def _run(self, ref: InstanceRef, fetch: _Fetch) -> None:
         try:
@@ -93,15 +102,21 @@ class SingleFetches:
         listing = self._listing.instance(ref)
         uids = (ref.sop_instance_uid,)
         for attempt in range(_ATTEMPTS):
-            listing.pacs.retrieve(
-                ref.study_instance_uid,
-                ref.series_instance_uid,
-                uids,
-                listing.classes_of(uids, attempt),
-                self._intake.sink(ref.series, listing.pacs.name, self._flight_of),
-                urgent=True,
-                attempt=attempt,
-            )
+            classes = listing.classes_of(uids, attempt)
+            try:
+                listing.pacs.retrieve(
+                    ref.study_instance_uid,
+                    ref.series_instance_uid,
+                    uids,
+                    classes,
+                    self._intake.sink(ref.series, listing.pacs.name, self._flight_of),
+                    urgent=True,
+                    attempt=attempt,
+                )
+            except PacsRefusedContexts:
+                if classes == listing.classes_of(uids, attempt + 1):
+                    raise
+                continue  # that was a guess: there is more to propose
             if not self._intake.is_here(ref):
                 self._archive.reload(ref.study_instance_uid)
             if self._intake.is_here(ref):

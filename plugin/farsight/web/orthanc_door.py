@@ -99,10 +99,10 @@ class AnswerBrokenOff(Exception):
 def _answer(output: Any, uri: str, request: Mapping[str, Any]) -> bool:
     """False where the answer could not be finished."""
     try:
-        response = _Door.pool.run(lambda: _Door.router.handle(_read(uri, request)))
-    except FarsightError as error:
-        response = error_response(error)
-    try:
+        try:
+            response = _Door.pool.run(lambda: _Door.router.handle(_read(uri, request)))
+        except FarsightError as error:
+            response = error_response(error)
         _send(output, response)
     except orthanc.OrthancException as error:
         LOG.info("the client has left: %s", error)

@@ -36,7 +36,10 @@ class Task(Generic[T]):
     def outcome(self) -> T:
         """What the call returned; what it raised is raised here."""
         if self.error is not None:
-            raise self.error
+            try:
+                raise self.error
+            finally:
+                self.error = None  # its traceback leads here, and would keep all it passed alive
         return self.result  # type: ignore[return-value]
 
     def perform(self) -> None:
@@ -76,12 +79,19 @@ class WorkerPool:
                 raise Overloaded("too many requests are waiting")
             self._waiting.append(task)
             if len(self._waiting) > self._idle and self._started < self._threads:
-                self._started += 1
-                name = f"farsight-worker-{self._started}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
+                self._start_worker(task)
             else:
                 self._changed.notify()
         return task
+
+    def _start_worker(self, task: Task[Any]) -> None:
+        name = f"farsight-worker-{self._started + 1}"
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        except RuntimeError as error:  # the system has no thread for us
+            self._waiting.remove(task)
+            raise Overloaded("no more threads can be had") from error
+        self._started += 1
 
     def run(self, work: Callable[[], T]) -> T:
         """The result of `work`, run on a worker; what it raises is raised here.
