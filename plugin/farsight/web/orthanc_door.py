@@ -185,7 +185,10 @@ def _send_related(output: Any, response: Response, body: RelatedBody) -> None:
     if not streams and response.header("Warning") is not None:
         most_bytes = sys.maxsize  # with parts there can be no header
     try:
-        length, whole = _Door.pool.run(lambda: _measured(body, most_bytes))
+        if isinstance(body.parts, tuple | list):  # at hand already: nothing is read or parsed
+            length, whole = _measured(body, most_bytes)
+        else:
+            length, whole = _Door.pool.run(lambda: _measured(body, most_bytes))
     except FarsightError as error:
         _send(output, error_response(error))
         return
