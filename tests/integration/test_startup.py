@@ -159,7 +159,8 @@ def test_missing_package(launch: Launch, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("FARSIGHT_SITE", str(incomplete))
     log = _refusal(launch())
     assert "finds no package 'httptools'" in log
-    assert "pip install 'httptools>=" in log
+    assert "pip install" in log
+    assert "'httptools>=" in log
 
 
 def test_no_package_at_all(launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
