@@ -5,10 +5,12 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
+from farsight.dicom.positions import Element
 from farsight.errors import MalformedDicom
 
 ITEM_LITTLE: Final = b"\xfe\xff\x00\xe0"
 ITEM_BIG: Final = b"\xff\xfe\xe0\x00"
+_DELIMITER_BYTES: Final = 8
 SEQUENCE_ENDS: Final = (b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
 _LENGTH: Final = (Struct("<L").unpack_from, Struct(">L").unpack_from)
 
@@ -36,3 +38,9 @@ def walk_fragments(body: bytes, pos: int, stop: int) -> tuple[list[Fragment], in
         fragments.append(Fragment(pos + 8, length))
         pos += 8 + length
     raise MalformedDicom("encapsulated data has no end")
+
+
+def fragments_of(body: bytes, element: Element) -> list[Fragment]:
+    """The fragments of a value of undefined length. Raises MalformedDicom."""
+    start = element.value_offset
+    return walk_fragments(body, start, start + element.length + _DELIMITER_BYTES)[0]

@@ -12,7 +12,7 @@ from typing import Final
 
 from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
 from farsight.dicom.elements import DataSet, DicomObject
-from farsight.dicom.encapsulated import walk_fragments
+from farsight.dicom.encapsulated import fragments_of
 from farsight.dicom.part10 import write_part10
 from farsight.dicom.positions import Element
 from farsight.dicom.scan import UNDEFINED
@@ -92,10 +92,9 @@ def _append_items(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
 
 def _append_fragments(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
     """A value in fragments stays in fragments; only pixel data should be, but others are found."""
-    start = element.value_offset
     body = memoryview(data_set.body)
     word_bytes = word_bytes_of(data_set, element)
-    fragments, _ = walk_fragments(data_set.body, start, start + element.length + 8)
+    fragments = fragments_of(data_set.body, element)
     for at, length in fragments:
         fragment = swapped(body[at : at + length], word_bytes)
         pieces += (b"\xfe\xff\x00\xe0" + pack("<L", length), fragment)

@@ -37,11 +37,6 @@ VIDEO: Final = frozenset(
     for fragmentable in ("", ".1")
 )
 
-#: Pixels can't be had back exactly, so no uncompressed original is known (PS3.18 8.7.3).
-LOSSY: Final = VIDEO | frozenset(
-    f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 81, 91, 93, 112, 203)
-)
-
 
 def is_implicit_vr(transfer_syntax_uid: str) -> bool:
     """True where elements carry no VR; GE's private syntax is one, only its pixels differ."""

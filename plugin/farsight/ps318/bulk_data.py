@@ -8,14 +8,13 @@ from typing import Final
 
 from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
 from farsight.dicom.elements import DataSet
-from farsight.dicom.encapsulated import walk_fragments
+from farsight.dicom.encapsulated import fragments_of
 from farsight.dicom.positions import Element
 from farsight.errors import NotFound
 from farsight.ps318.frames import PIXELS
 
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}\Z")
-_DELIMITER_BYTES: Final = 8
 _ENCAPSULATED_DOCUMENT: Final = 0x00420011
 _MIME_TYPE: Final = 0x00420012
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*\Z")
@@ -65,9 +64,8 @@ def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
 
 
 def _joined(data_set: DataSet, element: Element) -> bytes:
-    start, body = element.value_offset, data_set.body
-    fragments, _ = walk_fragments(body, start, start + element.length + _DELIMITER_BYTES)
-    joined = b"".join(body[at : at + length] for at, length in fragments)
+    body = data_set.body
+    joined = b"".join(body[at : at + length] for at, length in fragments_of(body, element))
     return swapped(joined, word_bytes_of(data_set, element))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from farsight.dicom.elements import DataSet
-from farsight.dicom.encapsulated import Fragment, walk_fragments
+from farsight.dicom.encapsulated import Fragment, fragments_of
 from farsight.dicom.positions import Element
 from farsight.dicom.transfer_syntax import VIDEO
 from farsight.errors import MalformedDicom
@@ -48,9 +48,7 @@ def encapsulated_frames(
     Raises: MalformedDicom where the fragments can't be told apart.
     """
     start = element.value_offset
-    table, *fragments = walk_fragments(instance.body, start, start + element.length + 8)[0] or [
-        Fragment(start, 0)
-    ]
+    table, *fragments = fragments_of(instance.body, element) or [Fragment(start, 0)]
     if not fragments:
         raise MalformedDicom("encapsulated pixel data has no fragments")
     if transfer_syntax_uid in VIDEO:

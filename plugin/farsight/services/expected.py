@@ -29,10 +29,6 @@ class Expected:
         """How many are missing."""
         return max(0, self.count - len(self.among(here)))
 
-    def missing(self, here: Set[str]) -> frozenset[str]:
-        """Which are missing; empty where only their number is known."""
-        return frozenset(self.instances.keys() - here)
-
 
 def listed(instances: Mapping[str, str]) -> Expected:
     """What a source lists one by one."""
