@@ -103,9 +103,10 @@ class EagerPacs:
 
     def _messages(self, connection: socket.socket, reader: PdataReader) -> Iterator[Message]:
         while True:
-            space = reader.space()
-            count = connection.recv_into(space)
-            space.release()
+            spaces = reader.spaces()
+            count = connection.recv_into(spaces[0])
+            for space in spaces:
+                space.release()
             if count == 0:
                 return
             for event in reader.received(count):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import struct
 
 import pytest
@@ -22,11 +23,14 @@ def feed(reader: PdataReader, data: bytes, sizes: list[int]) -> list[Message | P
     out: list[Message | Pdu] = []
     at = turn = 0
     while at < len(data):
-        space = reader.space()
-        assert len(space) > 0
-        size = min(sizes[min(turn, len(sizes) - 1)], len(space), len(data) - at)
-        space[:size] = data[at : at + size]
-        space.release()
+        spaces = reader.spaces()
+        assert all(len(space) > 0 for space in spaces)
+        size = min(sizes[min(turn, len(sizes) - 1)], sum(map(len, spaces)), len(data) - at)
+        left = data[at : at + size]
+        for space in spaces:
+            with space:
+                space[: len(left)] = left[: len(space)]
+                left = left[len(space) :]
         out += reader.received(size)
         at, turn = at + size, turn + 1
     return out
@@ -81,6 +85,22 @@ def test_any_split_gives_the_same_messages(
     for message, content in zip(messages, contents, strict=True):
         assert message.context_id == (1 if content is None else 3)
         assert message.data_set == content
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 400_000), min_size=1, max_size=4),
+    st.sampled_from([16384, 40_000, 131_072]),
+    st.lists(st.sampled_from([1, 11, 4096, 32_768, 70_000, 131_000, 1 << 20]), min_size=1),
+)
+def test_long_values_are_received_to_where_they_stay(
+    lengths: list[int], max_pdu_bytes: int, sizes: list[int]
+) -> None:
+    contents = [random.Random(length).randbytes(length) for length in lengths]
+    reader = PdataReader(lambda context_id, _command: bytes([context_id]) * 3)
+    *messages, _release = feed(reader, stream(list(contents), max_pdu_bytes), [*sizes, 9999])
+    assert [message.data_set for message in messages] == [b"\3\3\3" + c for c in contents]
+    assert not reader.in_message
 
 
 @given(data_sets.filter(bool), st.data())

@@ -201,12 +201,12 @@ class Connection:
     ) -> Message | Pdu:
         silent_s = 0.0
         while not self._ready:
-            space = self._reader.space()
+            spaces = self._reader.spaces()
             slice_s = timeout_s if idle is None else min(_SLICE_S, timeout_s)
             try:
                 self._socket.settimeout(slice_s)
                 self._wait_for_much()
-                count = self._socket.recv_into(space)
+                count = self._receive_into(spaces)
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             except TimeoutError as error:
                 silent_s = 0.0 if idle is not None and idle() else silent_s + slice_s
@@ -217,7 +217,8 @@ class Connection:
             except OSError as error:
                 raise self._broken(PacsUnavailable(self._name, "connection lost")) from error
             finally:
-                space.release()
+                for space in spaces:
+                    space.release()
             silent_s = 0.0
             if count == 0:
                 why = "connection closed by the PACS" + (
@@ -229,6 +230,11 @@ class Connection:
             except ProtocolError as error:
                 raise self._broken(PacsFailure(self._name, str(error))) from error
         return self._ready.pop()
+
+    def _receive_into(self, spaces: list[memoryview]) -> int:
+        if len(spaces) == 1 or self._tls is not None:  # which knows no scattering
+            return self._socket.recv_into(spaces[0])
+        return self._socket.recvmsg_into(spaces)[0]
 
     def _wait_for_much(self) -> None:
         """Has the next read wake us once for most of a PDU instead of for every segment.
