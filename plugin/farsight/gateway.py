@@ -67,29 +67,30 @@ class Gateway:
         )
         self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
         self._pool = WorkerPool(settings.http.threads)
-        router = Router(self._roots(settings), posts=(PREFETCH,))
+        serve = ServeService(self._retrieve, self.archive)
+        dicomweb = DicomWebHandler(SearchService(self._sources, self.archive), serve, settings.root)
+        router = Router(
+            {settings.root: dicomweb, **self._other_roots(settings)},
+            posts=(PREFETCH,),
+            at_once={settings.root: dicomweb.at_once},
+        )
         orthancs, ours = _base_urls(configuration, settings.http)
         orthanc_door.mount(router, self._pool, orthancs)
         self._full_door = FullDoor(router, self._pool, credentials, ours)
         if settings.http.enabled:
             self._full_door.start(settings.http.bind, settings.http.port)
 
-    def _roots(self, settings: Settings) -> dict[str, Handler]:
-        search = SearchService(self._sources, self.archive)
-        serve = ServeService(self._retrieve, self.archive)
-        roots: dict[str, Handler] = {
-            settings.root: DicomWebHandler(search, serve, settings.root),
-            "/farsight/": StatusHandler(
-                self._sources,
-                self._retrieve,
-                self._tier,
-                PrefetchHandler(PrefetchService(self._retrieve)),
-                self.full_door_url,
-            ),
-        }
+    def _other_roots(self, settings: Settings) -> dict[str, Handler]:
+        status = StatusHandler(
+            self._sources,
+            self._retrieve,
+            self._tier,
+            PrefetchHandler(PrefetchService(self._retrieve)),
+            self.full_door_url,
+        )
         ohif = OhifHandler(settings.ohif_directory, settings.ohif_root, settings.root)
         ohif.check()
-        return {**roots, settings.ohif_root: ohif}
+        return {"/farsight/": status, settings.ohif_root: ohif}
 
     def _source(self, address: PacsAddress) -> DimsePacs:
         return DimsePacs(address, lambda manners: self._manners.keep(str(address), manners))

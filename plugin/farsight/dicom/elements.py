@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from farsight.dicom.charset import CharacterSets, character_sets
 from farsight.dicom.positions import Element, Elements, Span
@@ -20,6 +21,8 @@ _NUMBER_CODES: Final = {
     "US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d",
 }  # fmt: skip
 
+
+T = TypeVar("T")
 
 _INTEGER: Final = re.compile(rb"[+-]?\d+\Z")
 _DECIMAL: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
@@ -138,7 +141,7 @@ class DataSet:
 class DicomObject(DataSet):
     """One DICOM file. `body` is `data` itself, or for deflated syntaxes what it inflates to."""
 
-    __slots__ = ("data", "dataset_offset", "transfer_syntax_uid")
+    __slots__ = ("_found", "data", "dataset_offset", "transfer_syntax_uid")
 
     def __init__(
         self, data: bytes, body: bytes, span: Span, dataset_offset: int, transfer_syntax_uid: str
@@ -147,6 +150,20 @@ class DicomObject(DataSet):
         self.data = data
         self.dataset_offset = dataset_offset
         self.transfer_syntax_uid = transfer_syntax_uid
+        self._found: dict[object, object] = {}
+
+    def once(self, find: Callable[[DicomObject], T]) -> T:
+        """What `find` finds in this object; looked for once, and kept as long as the object.
+
+        For little things that are long to find: positions, not bytes.
+        """
+        if find not in self._found:
+            self._found[find] = find(self)
+        return self._found[find]  # type: ignore[return-value]
+
+    def has_found(self, find: Callable[[DicomObject], object]) -> bool:
+        """Whether `once` will answer without looking."""
+        return find in self._found
 
     @property
     def sop_class_uid(self) -> str:

@@ -29,6 +29,7 @@ from farsight.ps318.fragments import Extent, encapsulated_frames
 from farsight.ps318.frame_media_type import OCTET_STREAM, frame_media_type
 
 _NUMBER_OF_FRAMES: Final = 0x00280008
+_FEW_BYTES: Final = 1 << 18
 _PLANES_422: Final = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
 #: Pixel Data, Float Pixel Data, Double Float Pixel Data: an object has one of them.
 PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
@@ -56,6 +57,10 @@ class FrameIndex(Protocol):
 
     def assemble(self, chunks: Sequence[bytes | memoryview], number: int) -> bytes | memoryview:
         """The frame, from the bytes of its extents in order."""
+        ...
+
+    def is_one_piece(self, number: int) -> bool:
+        """Whether the frame lies in the object as it is sent. Raises: as extents."""
         ...
 
 
@@ -92,6 +97,10 @@ class NativeFrames:
         size = -(-self.frame_bits // 8)
         return (bits & (1 << self.frame_bits) - 1).to_bytes(size, "little")
 
+    def is_one_piece(self, number: int) -> bool:
+        _check(number, self.number_of_frames)
+        return self.word_bytes == 1 and self.frame_bits % 8 == 0
+
 
 @dataclass(frozen=True, slots=True)
 class EncapsulatedFrames:
@@ -116,6 +125,9 @@ class EncapsulatedFrames:
     ) -> bytes | memoryview:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def is_one_piece(self, number: int) -> bool:
+        return len(self.extents(number)) == 1
+
 
 def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIndex:
     """Find the frames. `holder`: the item that has the pixels, an icon's, if not the instance.
@@ -137,6 +149,12 @@ def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIn
     if syntax == ENCAPSULATED_UNCOMPRESSED:
         syntax = EXPLICIT_VR_LITTLE_ENDIAN
     return EncapsulatedFrames(frames, frame_media_type(syntax), syntax)
+
+
+def is_quick(instance: DicomObject) -> bool:
+    """Whether `frame_index` takes no time: there are no fragments, or not many bytes of them."""
+    element = instance.elements.get(PIXELS[0])
+    return element is None or not element.undefined or element.length <= _FEW_BYTES
 
 
 def frame_bytes(instance: DicomObject, index: FrameIndex, number: int) -> bytes | memoryview:

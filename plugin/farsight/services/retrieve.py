@@ -221,6 +221,10 @@ class RetrieveService:
 
     # ---- single instances
 
+    def at_hand(self, ref: InstanceRef) -> DicomObject | None:
+        """The instance if it is in memory. Never blocks, unlike `instance`."""
+        return self._tier.get(ref)
+
     def instance(self, ref: InstanceRef) -> DicomObject:
         """The parsed instance: from memory, from the archive, or fetched ahead of its series.
 

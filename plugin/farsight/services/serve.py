@@ -58,6 +58,10 @@ class ServeService:
         """One instance. Raises: NotFound, PacsError, ArchiveError, MalformedDicom."""
         return self._retrieve.instance(ref)
 
+    def at_hand(self, ref: InstanceRef) -> DicomObject | None:
+        """The instance if it is in memory. Never blocks, unlike `instance`."""
+        return self._retrieve.at_hand(ref)
+
     def instances(self, holdings: Holdings) -> Iterator[DicomObject]:
         """The instances of a settled series, one at a time."""
         series = holdings.series

@@ -11,7 +11,7 @@ from farsight.errors import NotFound
 from farsight.model import InstanceRef, Level, SeriesRef
 from farsight.ps318.accept import Accept, parse_accept
 from farsight.ps318.bulk_data import find_bulk_data
-from farsight.ps318.frames import FrameIndex, frame_bytes, frame_index
+from farsight.ps318.frames import FrameIndex, frame_bytes, frame_index, is_quick
 from farsight.ps318.media_type import (
     Offer,
     choose_bulk_data,
@@ -56,6 +56,21 @@ class RetrieveHandler:
         if path.action is Action.BULKDATA:
             return self._bulk_data(request, path)
         raise NotFound(f"{path.action.value} resources are not served yet")
+
+    def at_once(self, request: Request, path: ResourcePath) -> Response | None:
+        """A frame that is in memory, in one piece; None for everything else.
+
+        Raises: NotFound, NotAcceptable, BadRequest.
+        """
+        if path.action is not Action.FRAMES or len(path.frames) > 1:
+            return None
+        instance = self._serve.at_hand(_instance(path))
+        if instance is None or not (instance.has_found(frame_index) or is_quick(instance)):
+            return None
+        index = instance.once(frame_index)
+        if not index.is_one_piece(path.frames[0]):
+            return None
+        return self._send_frames(request, instance, index, path.frames)
 
     # ---- metadata
 
@@ -113,7 +128,7 @@ class RetrieveHandler:
 
     def _frames(self, request: Request, path: ResourcePath) -> Response:
         instance = self._serve.instance(_instance(path))
-        return self._send_frames(request, instance, frame_index(instance), path.frames)
+        return self._send_frames(request, instance, instance.once(frame_index), path.frames)
 
     def _send_frames(
         self, request: Request, instance: DicomObject, index: FrameIndex, numbers: Sequence[int]

@@ -6,6 +6,8 @@ import json
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from farsight.errors import (
     FarsightError,
@@ -20,6 +22,9 @@ from farsight.web.messages import Request, Response
 LOG = logging.getLogger("farsight.web")
 
 Handler = Callable[[Request], Response]
+#: What answers a request without blocking, or not at all.
+AtOnce = Callable[[Request], Response | None]
+R = TypeVar("R", bound=Response | None)
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _POST_METHODS = ("POST", "OPTIONS")
 
@@ -27,9 +32,15 @@ _POST_METHODS = ("POST", "OPTIONS")
 class Router:
     """Finds the handler of a request by the root its path begins with. Never raises."""
 
-    def __init__(self, roots: Mapping[str, Handler], posts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        roots: Mapping[str, Handler],
+        posts: Collection[str] = (),
+        at_once: Mapping[str, AtOnce] | None = None,
+    ) -> None:
         """`roots`: "/dicom-web/" -> handler, both slashes there. `posts`: paths that take POST."""
         self._roots = dict(roots)
+        self._at_once = dict(at_once or {})
         self._posts = frozenset(posts)
 
     @property
@@ -37,18 +48,17 @@ class Router:
         return tuple(self._roots)
 
     def handle(self, request: Request) -> Response:
-        """The answer, errors included; nothing of the inside is told."""
-        try:
-            return self._dispatch(request)
-        except FarsightError as error:
-            if error.status >= 500:
-                LOG.warning("%s: %s", error.status, error)
-            return error_response(error)
-        except RecursionError:
-            return _error(400, "the request is nested too deeply")
-        except Exception:  # the one edge: a bug must not take the door down or tell of the inside
-            LOG.exception("internal error")
-            return _error(500, "internal error")
+        """The answer, errors included; nothing of the inside is told. May block."""
+        return _guarded(lambda: self._dispatch(request))
+
+    def at_once(self, request: Request) -> Response | None:
+        """The answer, errors included, where it can be given without blocking and in no time."""
+        if request.method != "GET":
+            return None
+        for root, answer in self._at_once.items():
+            if request.path.startswith(root):
+                return _guarded(partial(answer, request))
+        return None
 
     def _dispatch(self, request: Request) -> Response:
         path = request.path
@@ -63,6 +73,20 @@ class Router:
                     raise MethodNotAllowed(request.method, methods)
                 return handler(request)
         raise NotFound("there is nothing here")
+
+
+def _guarded(answer: Callable[[], R]) -> R | Response:
+    try:
+        return answer()
+    except FarsightError as error:
+        if error.status >= 500:
+            LOG.warning("%s: %s", error.status, error)
+        return error_response(error)
+    except RecursionError:
+        return _error(400, "the request is nested too deeply")
+    except Exception:  # the one edge: a bug must not take the door down or tell of the inside
+        LOG.exception("internal error")
+        return _error(500, "internal error")
 
 
 def error_response(error: FarsightError) -> Response:
