@@ -88,13 +88,16 @@ class ReceivedInstance:
 
 @dataclass(frozen=True, slots=True)
 class SubOperations:
-    """What the PACS says of a C-GET or C-MOVE when it ends (PS3.7 9.1.3.1)."""
+    """What the PACS says of a C-GET or C-MOVE, under way or when it ends (PS3.7 9.1.3.1).
+
+    remaining: None at the end, and where the PACS doesn't tell.
+    """
 
     completed: int
     failed: int
     warning: int
     dimse_status: int
-    failed_uids: tuple[str, ...] = ()
+    remaining: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

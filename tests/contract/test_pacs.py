@@ -13,7 +13,7 @@ from farsight.adapters.dimse_pacs import DimsePacs
 from farsight.adapters.pacs_address import PacsAddress
 from farsight.dicom.part10 import parse_object
 from farsight.errors import PacsError, PacsRefusedService, PacsUnavailable
-from farsight.model import IdentifierKey, Level, ReceivedInstance
+from farsight.model import IdentifierKey, Level, ReceivedInstance, SubOperations
 from orthanc_process import free_port, requires_orthanc
 from pacs_peers import PEERS, Peer, dcmqrscp, requires_dcmtk
 from sample_files import instance_uid, series_uid, study_uid, write_series
@@ -102,6 +102,18 @@ def test_retrieve_a_series_by_c_get(pacs: DimsePacs, peer: Peer) -> None:
         assert parsed.sop_instance_uid == uid
         assert parsed.series_instance_uid == series_uid()
         assert received.transfer_syntax_uid == parsed.transfer_syntax_uid
+
+
+def test_a_pacs_tells_how_far_it_is(pacs: DimsePacs) -> None:
+    told: list[SubOperations] = []
+    outcome = pacs.retrieve(
+        study_uid(), series_uid(), (), (CT,), lambda _received: None, told=told.append
+    )
+    assert (outcome.completed, outcome.failed, outcome.remaining) == (5, 0, None)
+    remaining = [said.remaining for said in told if said.remaining is not None]
+    assert remaining, "each of these peers sends pending responses"
+    assert remaining == sorted(remaining, reverse=True)
+    assert all(said.completed + (said.remaining or 0) in (4, 5) for said in told)
 
 
 def test_retrieve_one_instance(pacs: DimsePacs) -> None:

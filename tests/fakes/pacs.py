@@ -24,7 +24,7 @@ from fakes.catalog import (
 )
 from farsight.errors import PacsError, PacsFailure
 from farsight.model import Attributes, IdentifierKey, Level, SubOperations
-from farsight.ports.pacs import Arrivals, Sink, unknown_arrivals
+from farsight.ports.pacs import Arrivals, Sink, Told, not_told, unknown_arrivals
 
 _SERIES_KEYS = {
     "00080060", "0008103E", "00200011", "00201209", "00400244", "00400245", "00400275",
@@ -111,6 +111,7 @@ class FakePacs:
         sink: Sink,
         *,
         arrivals: Arrivals = unknown_arrivals,
+        told: Told = not_told,
         urgent: bool = False,
     ) -> SubOperations:
         raise AssertionError("a search never retrieves")

@@ -21,7 +21,7 @@ from farsight.model import (
     SeriesRef,
     SubOperations,
 )
-from farsight.ports.pacs import Arrivals, Sink, unknown_arrivals
+from farsight.ports.pacs import Arrivals, Sink, Told, not_told, unknown_arrivals
 
 _TAGS = {
     "0020000D": "StudyInstanceUID",
@@ -150,6 +150,7 @@ class SeriesSource:
         sink: Sink,
         *,
         arrivals: Arrivals = unknown_arrivals,
+        told: Told = not_told,
         urgent: bool = False,
         attempt: int = 0,
     ) -> SubOperations:
@@ -171,6 +172,7 @@ class SeriesSource:
             self._deliver(instance, sink)
             if self.after_each is not None:
                 self.after_each(number + 1)
+            told(SubOperations(number + 1, 0, 0, 0xFF00, len(chosen) - number - 1))
         return SubOperations(len(chosen), 0, 0, 0)
 
     def _is_asked(self, one: Dataset, study_instance_uid: str, asked: Retrieved) -> bool:

@@ -77,7 +77,10 @@ def test_active_and_ended_are_two_lists(handler: StatusHandler, retrieve: Retrie
     (ended,) = json.loads(text(get(handler, "retrieves", recent="true")))
     assert ended.keys() == {
         "study", "series", "source", "expected", "received", "stored", "bytes", "rate", "age_s",
-        "state", "error", "wanted_by",
+        "state", "error", "wanted_by", "sub_operations",
+    }  # fmt: skip
+    assert ended["sub_operations"] == {
+        "remaining": None, "completed": 3, "failed": 0, "warning": 0,
     }  # fmt: skip
     assert (ended["state"], ended["source"], ended["error"]) == ("complete", NAME, None)
     with pytest.raises(InvalidParameter):
@@ -107,6 +110,8 @@ def test_metrics_have_no_uids(handler: StatusHandler, retrieve: RetrieveService)
     assert f'farsight_instances_received_total{{pacs="{escaped}"}} 3' in lines
     series = f'farsight_series_retrieved_total{{pacs="{escaped}",outcome="complete"}} 1'
     assert series in lines
+    told = f'farsight_sub_operations_total{{pacs="{escaped}",result="completed"}} 3'
+    assert told in lines
     assert "farsight_instances_stored_total 3" in lines
     assert "farsight_storing_failures_total 0" in lines
     assert "farsight_retrieves_active 0" in lines

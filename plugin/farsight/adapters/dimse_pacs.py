@@ -21,7 +21,7 @@ from farsight.dimse.association import AssociationRequest, ProposedContext
 from farsight.dimse.manners import C_MOVE, Manners, after_refusal, ways_to_retrieve
 from farsight.errors import PacsFailure, PacsRefusedContexts, PacsRefusedService
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
-from farsight.ports.pacs import Arrivals, Sink, unknown_arrivals
+from farsight.ports.pacs import Arrivals, Sink, Told, not_told, unknown_arrivals
 
 LOG = logging.getLogger("farsight.dimse")
 #: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
@@ -197,6 +197,7 @@ class DimsePacs:
         sink: Sink,
         *,
         arrivals: Arrivals = unknown_arrivals,
+        told: Told = not_told,
         urgent: bool = False,
         attempt: int = 0,
     ) -> SubOperations:
@@ -210,9 +211,8 @@ class DimsePacs:
         ways = ways_to_retrieve(
             series_instance_uid is not None, sop_instance_uids, self._manners, split=split
         )
-        wanted = [
-            Wanted(study_instance_uid, series_instance_uid, way, proposed, urgent) for way in ways
-        ]
+        what = (study_instance_uid, series_instance_uid)
+        wanted = [Wanted(*what, way, proposed, urgent, told) for way in ways]
         if not urgent:
             self._right_of_way.begin()
             return self._in_some_way(wanted, sink, arrivals, self._right_of_way.give)

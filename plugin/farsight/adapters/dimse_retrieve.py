@@ -17,11 +17,16 @@ from farsight.dimse.pdata import Message
 from farsight.dimse.retrieve_identifier import retrieve_keys
 from farsight.errors import FarsightError, PacsError, PacsFailure, PacsRefusedContexts
 from farsight.model import IdentifierKey, Level, ReceivedInstance, SubOperations
-from farsight.ports.pacs import Arrivals, Sink
+from farsight.ports.pacs import Arrivals, Sink, Told, not_told
 
 
 def get(
-    name: str, exchange: Exchange, level: Level, keys: Sequence[IdentifierKey], sink: Sink
+    name: str,
+    exchange: Exchange,
+    level: Level,
+    keys: Sequence[IdentifierKey],
+    sink: Sink,
+    told: Told = not_told,
 ) -> SubOperations:
     """One C-GET. When `sink` raises, the PACS is told to stop and the error goes through.
 
@@ -37,6 +42,8 @@ def get(
         elif message.command.status not in status.PENDING:
             exchange.check_end(message)
             return _counts(message)
+        else:
+            told(_counts(message))
         message = exchange.receive()
 
 
@@ -81,6 +88,7 @@ def move(
     keys: Sequence[IdentifierKey],
     destination: str,
     arrivals: Arrivals,
+    told: Told = not_told,
 ) -> SubOperations:
     """One C-MOVE; the instances arrive elsewhere, which `arrivals` counts.
 
@@ -104,6 +112,7 @@ def move(
         message = exchange.ask(commands.C_MOVE_RQ, identifier, idle, move_destination=destination)
         while message.command.status in status.PENDING:
             _check_move_response(name, message)
+            told(_counts(message))
             idle()
             message = exchange.receive(idle)
     except Abandoned:
@@ -135,6 +144,7 @@ def _counts(message: Message) -> SubOperations:
         failed=command.number(commands.FAILED),
         warning=command.number(commands.WARNING),
         dimse_status=command.status,
+        remaining=command.number(commands.REMAINING) if command.has(commands.REMAINING) else None,
     )
 
 
@@ -150,6 +160,7 @@ class Wanted:
     way: Way
     proposed: tuple[ProposedContext, ...] | None
     urgent: bool
+    told: Told = not_told
 
 
 class LeaseFor(Protocol):
@@ -245,9 +256,10 @@ class Retriever:
                     patient_id if exchange.patient_root else None,
                 )
                 if wanted.proposed is not None:
-                    one = get(self._name, exchange, level, keys, sink)
+                    one = get(self._name, exchange, level, keys, sink, wanted.told)
                 else:
-                    one = move(self._name, exchange, level, keys, self._move_destination, arrivals)
+                    to = self._move_destination
+                    one = move(self._name, exchange, level, keys, to, arrivals, wanted.told)
                 total = _added(total, one)
         return total
 

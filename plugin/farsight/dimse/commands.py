@@ -49,6 +49,9 @@ class Command:
         raw = self.elements.get(element)
         return int.from_bytes(raw, "little") if raw else default
 
+    def has(self, element: int) -> bool:
+        return bool(self.elements.get(element))
+
     def text(self, element: int) -> str:
         """A UID or text value without its padding; "" where absent."""
         return self.elements.get(element, b"").rstrip(b"\0 ").decode("ascii", "replace")

@@ -10,11 +10,17 @@ from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, S
 Sink = Callable[[ReceivedInstance], None]
 #: How many instances have arrived by now, whichever way. Raises where no more is wanted.
 Arrivals = Callable[[], int]
+#: Hears what the PACS says while it is at it.
+Told = Callable[[SubOperations], None]
 
 
 def unknown_arrivals() -> int:
     """For whoever doesn't count what arrives elsewhere."""
     return 0
+
+
+def not_told(_sub_operations: SubOperations) -> None:
+    """For whoever needs to know the end only."""
 
 
 class Pacs(Protocol):
@@ -74,6 +80,7 @@ class Pacs(Protocol):
         sink: Sink,
         *,
         arrivals: Arrivals = unknown_arrivals,
+        told: Told = not_told,
         urgent: bool = False,
         attempt: int = 0,
     ) -> SubOperations:
@@ -84,7 +91,8 @@ class Pacs(Protocol):
         `sink` is called on the caller's thread in order of arrival; when it raises, the
         retrieve is abandoned and the error goes through. With C-MOVE the instances arrive at
         Orthanc itself and `sink` isn't called; `arrivals` is, now and then: while it grows the
-        PACS isn't taken for silent, and when it raises, the move is cancelled. `urgent`: a
+        PACS isn't taken for silent, and when it raises, the move is cancelled. `told`
+        is called with every pending response's counts, where the PACS sends any. `urgent`: a
         viewer waits for just this; it goes before other retrieves. `attempt`: how often the same
         was asked for before without getting all; with unknown classes other presentation
         contexts are proposed then.

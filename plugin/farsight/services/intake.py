@@ -8,7 +8,7 @@ from collections.abc import Callable
 from farsight.dicom.elements import DicomObject
 from farsight.dicom.part10 import parse_object
 from farsight.errors import ArchiveError, FarsightError, MalformedDicom
-from farsight.model import InstanceRef, ReceivedInstance, SeriesRef
+from farsight.model import InstanceRef, ReceivedInstance, SeriesRef, SubOperations
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Arrivals
 from farsight.services.memory_tier import MemoryTier
@@ -74,6 +74,10 @@ class Intake:
                 flight.arrived(received.sop_instance_uid, len(received.part10))
 
         return take
+
+    def ended(self, source: str, outcome: SubOperations) -> None:
+        """Counts what a PACS says it did for a request."""
+        self._statistics.ended(source, outcome)
 
     def _take(self, received: ReceivedInstance, wanted: SeriesRef) -> InstanceRef | None:
         """Where it belongs; None if it can't be taken.

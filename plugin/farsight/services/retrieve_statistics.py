@@ -6,14 +6,18 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
+from farsight.model import SubOperations
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A snapshot. series: (PACS, "complete" | "short" | "failed" | "abandoned") -> how many."""
+    """A snapshot. series: (PACS, "complete" | "short" | "failed" | "abandoned") -> how many;
+    sub_operations: (PACS, "completed" | "failed" | "warning") -> how many."""
 
     instances: dict[str, int] = field(default_factory=dict)
     received_bytes: dict[str, int] = field(default_factory=dict)
     series: dict[tuple[str, str], int] = field(default_factory=dict)
+    sub_operations: dict[tuple[str, str], int] = field(default_factory=dict)
     stored: int = 0
     storing_failures: int = 0
 
@@ -26,6 +30,7 @@ class RetrieveStatistics:
         self._instances: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
         self._series: Counter[tuple[str, str]] = Counter()
+        self._sub_operations: Counter[tuple[str, str]] = Counter()
         self._stored = 0
         self._storing_failures = 0
 
@@ -33,6 +38,13 @@ class RetrieveStatistics:
         with self._lock:
             self._instances[pacs] += 1
             self._bytes[pacs] += size
+
+    def ended(self, pacs: str, outcome: SubOperations) -> None:
+        """A request for a series is over, and the PACS has told how it went."""
+        with self._lock:
+            self._sub_operations[pacs, "completed"] += outcome.completed
+            self._sub_operations[pacs, "failed"] += outcome.failed
+            self._sub_operations[pacs, "warning"] += outcome.warning
 
     def stored(self, *, well: bool) -> None:
         with self._lock:
@@ -49,6 +61,7 @@ class RetrieveStatistics:
                 dict(self._instances),
                 dict(self._bytes),
                 dict(self._series),
+                dict(self._sub_operations),
                 self._stored,
                 self._storing_failures,
             )

@@ -82,15 +82,18 @@ class SeriesFetch:
         self, listing: Listing, flight: SeriesFlight, uids: Sequence[str], attempt: int
     ) -> None:
         series = flight.series
-        listing.pacs.retrieve(
+        outcome = listing.pacs.retrieve(
             series.study_instance_uid,
             series.series_instance_uid,
             () if len(uids) == len(listing.expected.instances) else uids,
             listing.classes_of(uids, attempt),
             self._intake.sink(series, listing.pacs.name, self._flight_of, flight),
             arrivals=arrivals_of(flight),
+            told=flight.told,
             attempt=attempt,
         )
+        flight.told(outcome)
+        self._intake.ended(listing.pacs.name, outcome)
 
     def _in_parts(
         self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], at_once: int

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from farsight.errors import ArchiveError, FarsightError
-from farsight.model import SeriesRef
+from farsight.model import SeriesRef, SubOperations
 from farsight.services.bulk_queue import Ticket, Urgency
 from farsight.services.expected import Expected
 from farsight.services.presence import ClientGone, Presence
@@ -33,6 +33,7 @@ class SeriesFlight:
         self._missing: set[str] = set()  # by name; empty where only a number is expected
         self._stored: set[str] = set()
         self._received_bytes = 0
+        self._told: SubOperations | None = None
         self._error: FarsightError | None = None
         self._fetched = False
         self._waiting = int(urgency is Urgency.ASKED)
@@ -93,6 +94,10 @@ class SeriesFlight:
             self._missing.discard(sop_instance_uid)
             self._received_bytes += size
             self._changed.notify_all()
+
+    def told(self, sub_operations: SubOperations) -> None:
+        """What the PACS said last of the request under way."""
+        self._told = sub_operations
 
     def stored(self, sop_instance_uids: frozenset[str]) -> None:
         """Instances now durable in the archive, whichever way they came."""
@@ -206,6 +211,7 @@ class SeriesFlight:
                 "expected": None if self._expected is None else self._expected.count,
                 "received": len(self._here),
                 "stored": len(self._stored),
+                "sub_operations": _as_told(self._told),
                 "bytes": self._received_bytes,
                 "rate": round(self._received_bytes / max(age_s, 0.001)),
                 "age_s": round(age_s, 3),
@@ -220,3 +226,14 @@ class SeriesFlight:
         if self._fetched:
             return "storing"
         return "queued" if self._expected is None else "retrieving"
+
+
+def _as_told(sub_operations: SubOperations | None) -> dict[str, int | None] | None:
+    if sub_operations is None:
+        return None
+    return {
+        "remaining": sub_operations.remaining,
+        "completed": sub_operations.completed,
+        "failed": sub_operations.failed,
+        "warning": sub_operations.warning,
+    }

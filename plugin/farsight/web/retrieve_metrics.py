@@ -33,6 +33,7 @@ def _by_pacs(totals: Totals) -> str:
     instances: Samples = {(pacs,): count for pacs, count in totals.instances.items()}
     sizes: Samples = {(pacs,): count for pacs, count in totals.received_bytes.items()}
     series: Samples = {(pacs, how): count for (pacs, how), count in totals.series.items()}
+    told: Samples = {(pacs, how): count for (pacs, how), count in totals.sub_operations.items()}
     return "".join(
         metric(name, "counter", text, samples, labels)
         for name, text, samples, labels in (
@@ -48,6 +49,12 @@ def _by_pacs(totals: Totals) -> str:
                 "Retrieves of series that ended, by how.",
                 series,
                 ("pacs", "outcome"),
+            ),
+            (
+                "farsight_sub_operations_total",
+                "Sub-operations of C-GET and C-MOVE, as the PACS counts them.",
+                told,
+                ("pacs", "result"),
             ),
         )
     )
