@@ -93,7 +93,7 @@ class SeriesFlight:
             self._here.add(sop_instance_uid)
             self._missing.discard(sop_instance_uid)
             self._received_bytes += size
-            self._changed.notify_all()
+            self._tell_if_over()
 
     def told(self, sub_operations: SubOperations) -> None:
         """What the PACS said last of the request under way."""
@@ -104,7 +104,7 @@ class SeriesFlight:
         with self._changed:
             self._note(sop_instance_uids)
             self._stored |= sop_instance_uids
-            self._changed.notify_all()
+            self._tell_if_over()
 
     def fail(self, error: FarsightError) -> None:
         """No more will come by itself; the first error stays."""
@@ -188,6 +188,11 @@ class SeriesFlight:
                     return False
                 self._changed.wait(remaining)
             return True
+
+    def _tell_if_over(self) -> None:
+        """Whoever waits isn't woken for every instance: that costs each of them the interpreter."""
+        if self._over():
+            self._changed.notify_all()
 
     def _over(self) -> bool:
         if self._error is not None or self._fetched:
