@@ -6,11 +6,12 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
 from farsight.adapters.association_pool import AssociationPool, PoolLimits
-from farsight.dimse.association import AssociationRequest, ProposedContext
+from farsight.dimse.association import AssociationRequest, ProposedContext, UserIdentity
 from farsight.errors import PacsFailure, PacsUnavailable
 
 
@@ -43,10 +44,14 @@ class FakeConnection:
     def __init__(self, peer: Peer, asked: AssociationRequest) -> None:
         self._peer = peer
         self._ended = False
-        self.asked = asked
+        self.request = asked
+        self.accepted = True
         self.usable = True
         self.dead = False
         self.users = 0
+
+    def accepts(self, _request: AssociationRequest) -> bool:
+        return self.accepted
 
     def is_alive(self) -> bool:
         return self.usable and not self.dead
@@ -79,6 +84,60 @@ def pool_of(peer: Peer, most: int = 3, idle_s: float = 60, wait_s: float = 30) -
     return AssociationPool("pacs", PoolLimits(most, idle_s, wait_s), peer.connect)
 
 
+QUERY = AssociationRequest("US", "PACS", (ProposedContext("1.2.3", ("1.2",)),))
+RETRIEVE = AssociationRequest(
+    "US",
+    "PACS",
+    (ProposedContext("1.2.9", ("1.2",)), *QUERY.contexts, ProposedContext("1.2.5", ("1.2",))),
+    scp_role_for=("1.2.5",),
+)
+
+
+def test_a_kept_connection_for_more_does_for_less(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(RETRIEVE, urgent=True) as first:
+        pass
+    with pool.lease(QUERY, urgent=True) as second:
+        assert second is first
+    with pool.lease(RETRIEVE, urgent=False) as third:
+        assert third is first, "it is kept for what it was opened for"
+    assert peer.opened == 1
+
+
+def test_but_one_of_its_own_goes_first(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(QUERY, urgent=True) as own, pool.lease(RETRIEVE, urgent=True):
+        pass
+    with pool.lease(QUERY, urgent=True) as again:
+        assert again is own
+
+
+def test_not_where_the_peer_does_not_accept_it(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(RETRIEVE, urgent=True) as first:
+        first.accepted = False  # type: ignore[assignment]
+    with pool.lease(QUERY, urgent=True) as second:
+        assert second is not first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(QUERY, contexts=(ProposedContext("1.2.4", ("1.2",)),)),
+        replace(QUERY, contexts=(ProposedContext("1.2.3", ("1.2", "1.3")),)),
+        replace(QUERY, calling_ae_title="THEM"),
+        replace(QUERY, user_identity=UserIdentity("somebody")),
+        replace(RETRIEVE, contexts=RETRIEVE.contexts[1:]),
+    ],
+)
+def test_what_a_kept_connection_does_not_do_for(peer: Peer, other: AssociationRequest) -> None:
+    pool = pool_of(peer)
+    with pool.lease(RETRIEVE, urgent=True) as first:
+        pass
+    with pool.lease(other, urgent=True) as second:
+        assert second is not first
+
+
 def test_a_kept_connection_is_used_again(peer: Peer) -> None:
     pool = pool_of(peer)
     with pool.lease(request(), urgent=True) as first:
@@ -92,7 +151,7 @@ def test_another_request_takes_the_place_of_an_idle_one(peer: Peer) -> None:
     pool = pool_of(peer, most=1)
     for number in (1, 2, 1):
         with pool.lease(request(number), urgent=True) as connection:
-            assert connection.asked == request(number)
+            assert connection.request == request(number)
     assert (peer.opened, peer.most, peer.open) == (3, 1, 1)
 
 

@@ -42,9 +42,8 @@ class PoolLimits:
     wait_s: float = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Idle:
-    request: AssociationRequest
     connection: Connection
     since: float
 
@@ -106,7 +105,7 @@ class AssociationPool:
             connection.abort()
             raise
         finally:
-            self._give_back(request, connection)
+            self._give_back(connection)
 
     def lower(self, limit: int) -> None:
         """The PACS takes no more than that; never raised again here."""
@@ -176,25 +175,34 @@ class AssociationPool:
 
     def _claim(self, request: AssociationRequest, stale: list[Connection]) -> Connection | None:
         """A kept connection or None, with one permit counted for either; called under the lock."""
-        for position in range(len(self._idle) - 1, -1, -1):
-            if self._idle[position].request == request:
-                connection = self._idle.pop(position).connection
-                if connection.is_alive():
-                    return connection
-                connection.close()
-                self._open -= 1
+        while (kept := self._kept_for(request)) is not None:
+            self._idle.remove(kept)
+            if kept.connection.is_alive():
+                return kept.connection
+            kept.connection.close()
+            self._open -= 1
         while self._open >= self._most and self._idle:
             stale.append(self._idle.pop(0).connection)
             self._open -= 1
         self._open += 1
         return None
 
-    def _give_back(self, request: AssociationRequest, connection: Connection) -> None:
+    def _kept_for(self, request: AssociationRequest) -> _Idle | None:
+        """The one used last; one that does for more than this only where there is no other."""
+        own = [idle for idle in self._idle if idle.connection.request == request]
+        others = (
+            idle
+            for idle in self._idle
+            if idle.connection.request.serves(request) and idle.connection.accepts(request)
+        )
+        return own[-1] if own else next(others, None)
+
+    def _give_back(self, connection: Connection) -> None:
         keep = connection.usable
         with self._changed:
             keep = keep and not self._closed and self._limits.idle_s > 0
             if keep:
-                self._idle.append(_Idle(request, connection, time.monotonic()))
+                self._idle.append(_Idle(connection, time.monotonic()))
                 self._start_reaper()
                 self._changed.notify_all()
                 return

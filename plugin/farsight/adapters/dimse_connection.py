@@ -81,6 +81,7 @@ class Connection:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Raises: PacsUnavailable, PacsTimeout, PacsFailure."""
+        self.request = request
         self._name = name
         self._tls = tls
         self._timeouts = timeouts
@@ -250,6 +251,10 @@ class Connection:
     def _broken(self, error: PacsError) -> PacsError:
         self.abort()
         return error
+
+    def accepts(self, request: AssociationRequest) -> bool:
+        """Whether what `request` would like best was accepted here."""
+        return self.accepted.context_for(request.contexts[0].abstract_syntax) is not None
 
     def is_alive(self) -> bool:
         """Whether an idle connection may be used again: open, and nothing unasked has come."""

@@ -75,6 +75,19 @@ class AssociationRequest:
     performed_operations: int = 1
     user_identity: UserIdentity | None = None
 
+    def serves(self, other: AssociationRequest) -> bool:
+        """Whether an association so asked for does for `other` too, if the peer accepts as much.
+
+        Only where nothing is to be sent to us: which of many storage contexts a peer takes may
+        depend on how many there are.
+        """
+        return (
+            not other.scp_role_for
+            and set(other.contexts) <= set(self.contexts)
+            and (self.calling_ae_title, self.called_ae_title, self.user_identity)
+            == (other.calling_ae_title, other.called_ae_title, other.user_identity)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptedContext:

@@ -26,8 +26,9 @@ WITHOUT_BULK_DATA_GET = "1.2.840.10008.5.1.4.1.2.5.3"
 FIND_MODELS = (STUDY_ROOT_FIND, PATIENT_ROOT_FIND)
 MOVE_MODELS = (STUDY_ROOT_MOVE, PATIENT_ROOT_MOVE)
 GET_MODELS = (STUDY_ROOT_GET, PATIENT_ROOT_GET)
-#: Every C-GET association proposes all of these, so that it serves for any of them.
-GET_SERVICES = (*GET_MODELS, WITHOUT_BULK_DATA_GET)
+#: Every C-GET association proposes all of these, so that it serves for any of them, and kept
+#: for a query too: what is asked next needs no association of its own then.
+GET_SERVICES = (*GET_MODELS, WITHOUT_BULK_DATA_GET, *FIND_MODELS)
 
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
