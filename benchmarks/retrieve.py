@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -232,24 +233,54 @@ def native_get(gateway: OrthancProcess, rounds: int) -> None:
         statistics.median(native), statistics.median(ours), "s")  # fmt: skip
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def bare_sender() -> Iterator[str]:
+    """The URL of a process that only sends the bytes of a frame."""
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.bare_sender", str(port)]) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while not listens(port):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.terminate()
+
+
 def tail_latency(gateway: OrthancProcess, rounds: int) -> None:
-    """p99 of warm frames, one connection, at rest and while four other series are retrieved."""
-    uid = instance_uid(1)
-    url = f"{gateway.full_door_url}/dicom-web/studies/{study_uid()}/series/{series_uid()}"
-    quantiles: dict[str, list[float]] = {"rest": [], "busy": []}
-    for _ in range(rounds):
+    """p99 of warm frames, one connection, at rest and while four other series are retrieved.
+
+    A process of its own that only sends the same bytes is the control.
+    """
+    ours = f"{gateway.full_door_url}/dicom-web/studies/{study_uid()}/{frame_path(1, 1)}"
+    quantiles: dict[str, list[float]] = {"rest": [], "busy": [], "c-rest": [], "c-busy": []}
+
+    def measure(url: str, prefix: str) -> None:
         forget(gateway)
         metadata(gateway, 1)
         wait_stored(gateway, SLICES)
-        quantiles["rest"].append(p99_ms(f"{url}/instances/{uid}/frames/1"))
+        quantiles[f"{prefix}rest"].append(p99_ms(url))
         prefetch(gateway)
         while not any(flight["received"] for flight in gateway.json("/farsight/retrieves")):
             time.sleep(0.005)
-        quantiles["busy"].append(p99_ms(f"{url}/instances/{uid}/frames/1"))
+        quantiles[f"{prefix}busy"].append(p99_ms(url))
         assert gateway.json("/farsight/retrieves"), "it was retrieved all the time"
         wait_stored(gateway, 5 * SLICES)
+
+    with bare_sender() as control:
+        for _ in range(rounds):
+            measure(ours, "")
+            measure(control, "c-")
     row("p99 of a warm frame while four series are retrieved / at rest",
         *(statistics.median(quantiles[kind]) for kind in ("rest", "busy")), "ms")  # fmt: skip
+    row("control: p99 of a process that only sends those bytes",
+        *(statistics.median(quantiles[kind]) for kind in ("c-rest", "c-busy")), "ms")  # fmt: skip
 
 
 def p99_ms(url: str) -> float:
