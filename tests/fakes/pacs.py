@@ -61,6 +61,7 @@ class FakePacs:
         self.quirks = Quirks(**quirks)  # type: ignore[arg-type]
         self.asked: list[tuple[Level, dict[str, str]]] = []
         self.rows_sent = 0
+        self.rows_per_query: list[int] = []
 
     @property
     def name(self) -> str:
@@ -80,6 +81,8 @@ class FakePacs:
         self.asked.append((level, {key.tag: key.value for key in identifier if key.value}))
         self._check_identifier(level, identifier)
         sent = 0
+        self.rows_per_query.append(0)
+        number = len(self.rows_per_query) - 1
         if self.quirks.hangs_until is not None:
             self.quirks.hangs_until.wait(30)
         for row in self._rows(level):
@@ -90,6 +93,7 @@ class FakePacs:
                 for _ in range(3 if self.quirks.repeats_rows else 1):
                     sent += 1
                     self.rows_sent += 1
+                    self.rows_per_query[number] = sent
                     yield as_json(row, [key.tag for key in identifier])
         self._fail(level, sent)
 

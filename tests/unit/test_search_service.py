@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from farsight.ps318.matching import matches
 from farsight.ps318.resource_path import parse_resource_path
 from farsight.ps318.search_query import parse_search_query
 from farsight.services.search import SearchLimits, SearchResult, SearchService
+from farsight.services.search_by_date import Spans
 from farsight.services.search_descent import DescentLimits
 from farsight.services.search_page import PageLimits
 from farsight.services.study_contents import ContentsCache
@@ -374,14 +377,122 @@ def test_series_and_instances_by_number() -> None:
 
 def test_more_rows_than_one_search_reads_are_announced() -> None:
     limits = SearchLimits(descent=DescentLimits(max_rows=25))
-    pacs = FakePacs(dated(40))
+    pacs = FakePacs([study(f"1.2.{n}", _00080020="20240105") for n in range(40)])
     result = search(service(pacs, limits=limits), "/studies", ("limit", "10"))
     assert len(result.rows) == 10
     assert result.warnings == (
         "PACS 'pacs': more than 25 matches, the rest was not read",
         "There are additional results that can be requested",
     )
-    assert pacs.rows_sent == 26
+    assert max(rows for rows in pacs.rows_per_query) == 26
+
+
+# ---- large sources
+
+
+LARGE = SearchLimits(descent=DescentLimits(max_rows=1000, few_rows=5))
+
+
+def spread(count: int, seed: int = 1) -> list[Study]:
+    """Studies of twenty years, some of them dated tomorrow or later, some not at all."""
+    chance = random.Random(seed)
+    today = date.today()
+    studies = []
+    for number in range(count):
+        day = today - timedelta(int(chance.expovariate(1 / 700)) - 3)
+        text = "" if chance.random() < 0.05 else f"{day:%Y%m%d}"
+        name = chance.choice(["Doe^Jane", "Roe^Rich", "Poe^Edgar"])
+        studies.append(study(f"1.2.{number}", _00080020=text, _00080030="10", _00100010=name))
+    chance.shuffle(studies)
+    return studies
+
+
+def expected_order(studies: Sequence[Study]) -> list[str]:
+    by_uid = sorted(studies, key=lambda s: s.uid)
+    return [s.uid for s in sorted(by_uid, key=lambda s: s.attributes["00080020"], reverse=True)]
+
+
+@pytest.mark.parametrize("offset", [0, 7, 100, 180, 290, 299, 400])
+@pytest.mark.parametrize("habit", ["none", "ignores_keys", "repeats_rows"])
+def test_pages_of_a_large_pacs_are_those_of_the_whole(offset: int, habit: str) -> None:
+    studies = spread(300)
+    quirks = {} if habit == "none" else {habit: True}
+    one = service(FakePacs(studies, **quirks), limits=LARGE)
+    for _ in range(2):  # the second time it is known where to begin
+        result = search(one, "/studies", ("limit", "10"), ("offset", str(offset)))
+        assert uids(result.rows) == expected_order(studies)[offset : offset + 10]
+        assert bool(result.warnings) == (offset + 10 < 300)
+
+
+def test_pages_of_two_large_pacs_and_what_is_here() -> None:
+    studies = spread(300)
+    sources = FakePacs(studies[:200]), FakePacs(studies[100:], "other")
+    one = service(*sources, archive=FakeArchive(studies[250:280]), limits=LARGE)
+    found = [
+        uid
+        for offset in range(0, 50, 10)
+        for uid in uids(search(one, "/studies", ("limit", "10"), ("offset", str(offset))).rows)
+    ]
+    assert found == expected_order(studies)[:50]
+
+
+def test_filters_of_a_large_pacs_are_exact_too() -> None:
+    studies = spread(300)
+    one = service(FakePacs(studies, case_sensitive_names=True), limits=LARGE)
+    janes = [s for s in studies if s.attributes["00100010"] == "Doe^Jane"]
+    result = search(one, "/studies", ("PatientName", "doe*"), ("limit", "20"), ("offset", "5"))
+    assert uids(result.rows) == expected_order(janes)[5:25]
+
+
+def test_a_large_pacs_is_asked_for_little() -> None:
+    pacs = FakePacs(spread(900))
+    one = service(pacs, limits=LARGE)
+    search(one, "/studies", ("limit", "10"))
+    pacs.rows_per_query.clear()
+    search(one, "/studies", ("limit", "10"))
+    assert len(pacs.rows_per_query) == 1
+    assert sum(pacs.rows_per_query) < 100
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [("20100101-20191231", "20100101", "20191231"), ("20150101-", "20150101", "9"),
+     ("-20151231", "0", "20151231"), ("2015.01.01-2016.12.31", "20150101", "20161231")],
+)  # fmt: skip
+def test_ranges_of_dates_in_a_large_pacs(asked: str, first: str, last: str) -> None:
+    chance = random.Random(2)
+    studies = [
+        study(f"1.2.{n}", _00080020=f"{2005 + chance.randrange(17)}{chance.randrange(1, 13):02}15")
+        for n in range(300)
+    ]
+    one = service(FakePacs(studies), limits=LARGE)
+    within = [s for s in studies if first <= s.attributes["00080020"] <= last]
+    for limit, offset in ((10, 0), (10, 15), (300, 0)):
+        pairs = ("StudyDate", asked), ("limit", str(limit)), ("offset", str(offset))
+        result = search(one, "/studies", *pairs)
+        assert uids(result.rows) == expected_order(within)[offset : offset + limit]
+
+
+def test_one_day_is_asked_for_as_it_is() -> None:
+    pacs = FakePacs([study(f"1.2.{n}", _00080020="20240105") for n in range(40)])
+    result = search(
+        service(pacs, limits=LARGE), "/studies", ("StudyDate", "20240105"), ("limit", "3")
+    )
+    assert uids(result.rows) == [f"1.2.{n}" for n in sorted(range(40), key=str)][:3]
+    assert len(pacs.rows_per_query) == 1
+
+
+def test_where_to_begin_is_forgotten() -> None:
+    now = 0.0
+    spans = Spans(clock=lambda: now)
+    spans.keep("search", 5)
+    assert (spans.of("search"), spans.of("other")) == (5, None)
+    for other in range(1000):
+        spans.keep(other, 1)
+    assert spans.of("search") is None, "others came since"
+    spans.keep("search", 5)
+    now = 3600.0
+    assert spans.of("search") is None, "it was long ago"
 
 
 # ---- several sources

@@ -20,6 +20,7 @@ from farsight.ps318.resource_path import ResourcePath
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.parallel import Outcome, run_all
 from farsight.services.search_answer import answer_row
+from farsight.services.search_by_date import Spans
 from farsight.services.search_descent import Descent, DescentLimits
 from farsight.services.search_page import PageLimits, Paging
 from farsight.services.search_rows import FoundRow, JoinedRow, in_order, join_rows
@@ -68,6 +69,7 @@ class SearchService:
         if archive is not None:
             self._sources += (ArchiveSource(archive),)
         self._limits = limits or SearchLimits()
+        self._spans = [Spans() for _ in self._sources]
         self._counter = Counter(contents or ContentsCache())
 
     def search(self, query: SearchQuery, scope: ResourcePath, root_url: str) -> SearchResult:
@@ -106,7 +108,10 @@ class SearchService:
         """Every source at once; one out of time counts as failed."""
         uids = _scope_uids(scope)
         limits = self._limits.descent
-        descents = [Descent(source, query, uids, limits) for source in self._sources]
+        descents = [
+            Descent(source, query, uids, limits, spans)
+            for source, spans in zip(self._sources, self._spans, strict=True)
+        ]
         outcomes = run_all(
             [descent.rows for descent in descents],
             max_threads=len(descents),

@@ -7,23 +7,27 @@ asked first and its rows are gone through one by one, newest study first, within
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from farsight.model import Attributes, Level
-from farsight.ps318.attribute_levels import LEVELS, UNIQUE_KEY, level_of, parent_of
-from farsight.ps318.matching import matches, values_of
+from farsight.ps318.attribute_levels import LEVELS, STUDY_DATE, UNIQUE_KEY, level_of, parent_of
+from farsight.ps318.matching import matches, unknown_keys, values_of
 from farsight.ps318.search_query import SearchQuery
+from farsight.services.search_by_date import ByDate, Days, Spans, bounds_of, names_dates
 from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
 from farsight.services.search_source import SearchSource
 
 
 @dataclass(frozen=True, slots=True)
 class DescentLimits:
-    """max_rows: of one query. max_fan_out: objects of one level gone into."""
+    """max_rows: of one query. max_fan_out: objects of one level gone into. few_rows: a source
+    with more studies than that is asked by date."""
 
     max_rows: int = 20_000
     max_fan_out: int = 500
+    few_rows: int = 1_000
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class Descent:
     query: SearchQuery
     uids: Mapping[str, str]
     limits: DescentLimits = field(default_factory=DescentLimits)
+    spans: Spans = field(default_factory=Spans)
     notes: list[str] = field(default_factory=list)
     is_cut: bool = False
 
@@ -84,7 +89,9 @@ class Descent:
         if known := self._known_uid(level):
             asked[UNIQUE_KEY[level]] = known
         most = self.limits.max_rows
-        rows = self.source.search(self.query, level, asked, most + 1)
+        rows = self._newest(asked) if level is self.query.level is Level.STUDY else None
+        if rows is None:
+            rows = self.source.search(self.query, level, asked, most + 1)
         if len(rows) > most:
             self.is_cut = True
             self.notes.append(
@@ -94,6 +101,42 @@ class Descent:
         if len(kept) < len(rows[:most]):
             self.notes.append(f"{self.source.name}: rows without a valid UID were left out")
         return distinct([row for row in kept if _belongs(row, upper)], level)
+
+    def _newest(self, asked: Mapping[str, str]) -> list[Attributes] | None:
+        """As many of the newest studies as the page needs; None: all have to be asked for.
+
+        Exact: of every source the newest are here, so those of all sources together are.
+        """
+        bounds = bounds_of(self.query.matching_keys)
+        if bounds is None or UNIQUE_KEY[Level.STUDY] in asked:
+            return None
+        most = self.limits.max_rows
+        needed = most if self.query.limit is None else self.query.offset + self.query.limit
+        search = frozenset((key.path, key.values) for key in self.query.matching_keys)
+        days = self.spans.of(search)
+        if days is None:
+            few = min(most, max(needed, self.limits.few_rows))
+            rows = self.source.search(self.query, Level.STUDY, asked, few + 1)
+            if len(rows) <= few:
+                return rows
+
+        def of(window: Days, max_rows: int) -> list[Attributes]:
+            dated = {**asked, STUDY_DATE: str(window)}
+            return self.source.search(self.query, Level.STUDY, dated, max_rows)
+
+        def enough(rows: Sequence[Attributes]) -> bool:
+            return len(distinct(filter(self._surely_matches, rows), Level.STUDY)) > needed
+
+        newest = ByDate(of, enough, most).newest(bounds, date.today(), days or 1)
+        if newest is None or (newest.is_all and not names_dates(self.query.matching_keys)):
+            return None  # there may be others, without a date
+        self.spans.keep(search, newest.days)
+        self.is_cut = not newest.is_all
+        return newest.rows
+
+    def _surely_matches(self, row: Attributes) -> bool:
+        keys = self.query.matching_keys
+        return matches(row, keys) and not unknown_keys(row, keys)
 
     def _known_uid(self, level: Level) -> str | None:
         """The UID the resource names, or the only one the query asks for."""

@@ -1,0 +1,131 @@
+"""The newest studies of a large source, read by date (PS3.4 C.2.2.2.5.1).
+
+A PACS sends matches in whatever order it likes, so the first page of many is known only once all
+have come. Asked for the last day, the days before it, and so on, it gives the newest at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from farsight.model import Attributes
+from farsight.ps318.attribute_levels import STUDY_DATE
+from farsight.ps318.matching import values_of
+from farsight.ps318.matching_key import MatchingKey
+from farsight.ps318.temporal import interval, parse_range
+
+_GROWTH = 4
+#: No study is older than radiology.
+_FIRST_DAY = date(1895, 1, 1)
+_MOST_KEPT, _KEPT_S = 256, 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """From the first to the last, both included; last None: open, whatever is dated later."""
+
+    first: date
+    last: date | None
+
+    def __str__(self) -> str:
+        """As the value of a range (PS3.4 C.2.2.2.5.1)."""
+        return f"{self.first:%Y%m%d}-" + ("" if self.last is None else f"{self.last:%Y%m%d}")
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """rows: all there are of so many days up to the last, or all that have a date."""
+
+    rows: list[Attributes]
+    days: int
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ByDate:
+    """Reads one source. ask: rows of some days, at most so many. enough: whether these rows do."""
+
+    ask: Callable[[Days, int], list[Attributes]]
+    enough: Callable[[Sequence[Attributes]], bool]
+    max_rows: int
+
+    def newest(self, bounds: Days, today: date, days: int = 1) -> Newest | None:
+        """Beginning with so many days, further and further back.
+
+        None where that leads nowhere: one day has more than max_rows, or the source goes by
+        something else than the dates. Raises: FarsightError of the source.
+        """
+        last, top = bounds.last, min(bounds.last or today, today)
+        found: list[Attributes] = []
+        while True:
+            first = max(bounds.first, top - timedelta(days - 1))
+            window = Days(first, last)
+            rows = self.ask(window, self.max_rows + 1)
+            if len(rows) > self.max_rows:
+                if first == top:
+                    return None
+                days = max(1, (top - first).days // _GROWTH)
+                continue
+            found += [row for row in rows if _is_of(row, window)]
+            span = (min(bounds.last or today, today) - first).days + 1
+            if self.enough(found) or len(found) > self.max_rows:
+                return Newest(found, span, is_all=False)
+            if first <= bounds.first:
+                return Newest(found, span, is_all=True)
+            last = top = first - timedelta(1)
+            days *= _GROWTH
+
+
+class Spans:
+    """How many days held enough of a search lately: where to begin the next time. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+
+    def of(self, search: Hashable) -> int | None:
+        """None: nothing is known of it, it may be a small one."""
+        with self._lock:
+            until, days = self._kept.get(search, (0.0, 0))
+            return days if until > self._clock() else None
+
+    def keep(self, search: Hashable, days: int) -> None:
+        with self._lock:
+            self._kept[search] = (self._clock() + _KEPT_S, days)
+            self._kept.move_to_end(search)
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+
+
+def names_dates(keys: Sequence[MatchingKey]) -> bool:
+    """Whether studies without a date can't match."""
+    return bool(_date_keys(keys))
+
+
+def _date_keys(keys: Sequence[MatchingKey]) -> list[MatchingKey]:
+    return [key for key in keys if key.path == (STUDY_DATE,) and not key.is_universal]
+
+
+def bounds_of(keys: Sequence[MatchingKey]) -> Days | None:
+    """Between which days a search for studies looks; None where it names a day, or several."""
+    dates = _date_keys(keys)
+    if not dates:
+        return Days(_FIRST_DAY, None)
+    if len(dates) > 1 or len(dates[0].values) != 1 or "-" not in dates[0].values[0]:
+        return None
+    asked = parse_range("DA", dates[0].values[0])
+    text_of_first, _, text_of_last = asked.text.replace(".", "").partition("-")
+    first = date.fromisoformat(text_of_first) if text_of_first else _FIRST_DAY
+    return Days(first, date.fromisoformat(text_of_last) if text_of_last else None)
+
+
+def _is_of(row: Attributes, days: Days) -> bool:
+    said = values_of(row.get(STUDY_DATE))
+    of_row = interval("DA", str(said[0])) if said else None
+    return of_row is not None and parse_range("DA", str(days)).covers(of_row)
