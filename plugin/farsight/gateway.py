@@ -22,7 +22,7 @@ from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.prefetch import PrefetchService
 from farsight.services.retrieve import RetrieveService
-from farsight.services.search import SearchService
+from farsight.services.search import SearchLimits, SearchService
 from farsight.services.serve import ServeService
 from farsight.settings import HttpSettings, PacsSettings, Settings, read_settings
 from farsight.startup_checks import check_dicomweb_plugin, check_threads, loaded_python_plugins
@@ -68,7 +68,10 @@ class Gateway:
         self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
         self._pool = WorkerPool(settings.http.threads)
         serve = ServeService(self._retrieve, self.archive)
-        dicomweb = DicomWebHandler(SearchService(self._sources, self.archive), serve, settings.root)
+        limits = SearchLimits(answers_live_s=settings.search_answers_live_s)
+        dicomweb = DicomWebHandler(
+            SearchService(self._sources, self.archive, limits), serve, settings.root
+        )
         router = Router(
             {settings.root: dicomweb, **self._other_roots(settings)},
             posts=(PREFETCH,),

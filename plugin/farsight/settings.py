@@ -77,6 +77,7 @@ class Settings:
     ohif_root: str = "/ohif/"
     ohif_directory: Path | None = None
     memory_bytes: int = 512 << 20
+    search_answers_live_s: int = 5
 
 
 def read_settings(configuration: Mapping[str, Any]) -> Settings:
@@ -88,6 +89,7 @@ def read_settings(configuration: Mapping[str, Any]) -> Settings:
     http = section.section("Http")
     ohif = section.section("Ohif")
     memory = section.section("Memory")
+    search = section.section("Search")
     directory = ohif.text("Directory", "")
     settings = Settings(
         calling_ae_title=_ae_title("DicomAet", configuration.get("DicomAet", "ORTHANC")),
@@ -104,8 +106,9 @@ def read_settings(configuration: Mapping[str, Any]) -> Settings:
         ohif_root=ohif.root("Root", "/ohif/"),
         ohif_directory=Path(directory) if directory else None,
         memory_bytes=memory.integer("MaxMegabytes", 512, 16, 1 << 20) << 20,
+        search_answers_live_s=search.integer("CacheSeconds", 5, 0, 60),
     )
-    for part in (section, http, ohif, memory):
+    for part in (section, http, ohif, memory, search):
         part.refuse_unknown()
     _check_roots(settings)
     _check_ports(configuration, settings.http)

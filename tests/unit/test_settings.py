@@ -103,6 +103,8 @@ def test_without_a_choice_every_modality_that_allows_find_is_a_source() -> None:
         ({"Http": {"TrustedProxies": ["proxy"]}}, "Farsight.Http.TrustedProxies", "network"),
         ({"Http": {"TrustedProxies": [None]}}, "Farsight.Http.TrustedProxies", "network"),
         ({"Memory": {"MaxMegabytes": 15}}, "Farsight.Memory.MaxMegabytes", "16"),
+        ({"Search": {"CacheSeconds": -1}}, "Farsight.Search.CacheSeconds", "0"),
+        ({"Search": {"Cache": 1}}, "Farsight.Search.Cache", "CacheSeconds"),
         ({"Pacs": {"x": {}}}, "Farsight.Pacs.x", "there: a"),
         ({"Pacs": {"a": None}}, "Farsight.Pacs.a", "object"),
         ({"Pacs": {"a": {"Retrieve": "C-GET"}}}, "Farsight.Pacs.a.Retrieve", "auto, c-get"),

@@ -49,7 +49,8 @@ class SearchQuery:
     """What to look for at one level, and what to say of it.
 
     include_fields: tags (eight upper-case hex digits) beyond the required ones; a path through
-    a sequence stands as its outermost sequence. limit: None where the client gave none.
+    a sequence stands as its outermost sequence. limit: None where the client gave none. fresh:
+    the client wants no answer of a moment ago (Cache-Control: no-cache, RFC 9111 5.2.1.4).
     warnings: texts for Warning headers that the query alone brings about.
     """
 
@@ -60,6 +61,7 @@ class SearchQuery:
     limit: int | None = None
     offset: int = 0
     fuzzy_matching: bool = False
+    fresh: bool = False
     warnings: tuple[str, ...] = ()
 
     def keys_at(self, level: Level, *levels: Level) -> tuple[MatchingKey, ...]:

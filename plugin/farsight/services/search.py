@@ -32,9 +32,11 @@ LOG = logging.getLogger("farsight.search")
 
 @dataclass(frozen=True, slots=True)
 class SearchLimits:
-    """Bounds of one search. timeout_s: for all sources together, they are asked at once."""
+    """Bounds of one search. timeout_s: for all sources together, they are asked at once.
+    answers_live_s: how long what a PACS answered is good for the next who asks."""
 
     timeout_s: float = 60.0
+    answers_live_s: float = 0.0
     descent: DescentLimits = field(default_factory=DescentLimits)
     page: PageLimits = field(default_factory=PageLimits)
 
@@ -63,12 +65,13 @@ class SearchService:
         universal_tags: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         narrow = universal_tags or {}
+        self._limits = limits or SearchLimits()
+        live_s = self._limits.answers_live_s
         self._sources: tuple[SearchSource, ...] = tuple(
-            PacsSource(one, narrow.get(one.name, frozenset())) for one in pacs
+            PacsSource(one, narrow.get(one.name, frozenset()), live_s) for one in pacs
         )
         if archive is not None:
             self._sources += (ArchiveSource(archive),)
-        self._limits = limits or SearchLimits()
         self._spans = [Spans() for _ in self._sources]
         self._counter = Counter(contents or ContentsCache())
 

@@ -23,6 +23,7 @@ from farsight.ports.pacs import Pacs
 from farsight.ps318.attribute_levels import PATIENT_NAME, STUDY_INSTANCE_UID, holds
 from farsight.ps318.matching import person_name_form, values_of
 from farsight.ps318.search_query import SearchQuery
+from farsight.services.recent_answers import Question, RecentAnswers
 
 _PROBED_ROWS = 20
 
@@ -81,8 +82,11 @@ class PacsSource:
     """A PACS, and what has been learned of it. `universal_tags`: keys it is known to match badly,
     sent for their values only."""
 
-    def __init__(self, pacs: Pacs, universal_tags: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, pacs: Pacs, universal_tags: frozenset[str] = frozenset(), answers_live_s: float = 0.0
+    ) -> None:
         self._pacs = pacs
+        self._recent = RecentAnswers(answers_live_s)
         self._universal_tags = universal_tags
         self._takes_uid_lists = True
         self._case_sensitive: bool | None = None
@@ -105,10 +109,10 @@ class PacsSource:
         keys = search_identifier(query, level, upper_uids, universal)
         lists = [key for key in keys if key.vr == "UI" and "\\" in key.value]
         if not lists:
-            return list(self._pacs.find(level, keys, max_rows=max_rows))
+            return self._find(level, keys, max_rows, fresh=query.fresh)
         if self._takes_uid_lists:
             try:
-                return list(self._pacs.find(level, keys, max_rows=max_rows))
+                return self._find(level, keys, max_rows, fresh=query.fresh)
             except PacsRefusedService:
                 raise
             except PacsFailure:
@@ -118,7 +122,16 @@ class PacsSource:
         return self._one_by_one(level, keys, lists[0], max_rows)
 
     def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
-        return list(self._pacs.find(level, identifier_keys(values)))
+        return self._find(level, identifier_keys(values), None, fresh=False)
+
+    def _find(
+        self, level: Level, keys: tuple[IdentifierKey, ...], max_rows: int | None, *, fresh: bool
+    ) -> list[Attributes]:
+        return self._recent.rows(
+            Question(level, keys, max_rows),
+            lambda: list(self._pacs.find(level, keys, max_rows=max_rows)),
+            fresh=fresh,
+        )
 
     def _one_by_one(
         self, level: Level, keys: Iterable[IdentifierKey], listed: IdentifierKey, max_rows: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from farsight.ps318.accept import parse_accept
 from farsight.ps318.media_type import choose_metadata
@@ -27,6 +28,8 @@ def search_handler(service: SearchService, root: str) -> SearchHandler:
         asked = [value for name, value in request.query if name == "accept"]
         media_type = choose_metadata(parse_accept(request.headers.get("accept"), asked))
         query = parse_search_query(request.query, path.level)
+        if "no-cache" in request.headers.get("cache-control", "").lower():
+            query = replace(query, fresh=True)
         root_url = request.base_url + root
         result = service.search(query, path, root_url)
         body = json.dumps(result.rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
