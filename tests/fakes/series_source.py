@@ -173,7 +173,9 @@ class SeriesSource:
             if self.after_each is not None:
                 self.after_each(number + 1)
             told(SubOperations(number + 1, 0, 0, 0xFF00, len(chosen) - number - 1))
-        return SubOperations(len(chosen), 0, 0, 0)
+        outcome = SubOperations(len(chosen), 0, 0, 0)
+        told(outcome)
+        return outcome
 
     def _is_asked(self, one: Dataset, study_instance_uid: str, asked: Retrieved) -> bool:
         return (

@@ -261,7 +261,8 @@ def test_c_get_refused_then_c_move_is_remembered(start_site: StartSite, tmp_path
     wait_until(lambda: _stored(site.gateway) == 7, what="storing")
     site.gateway.stop()
     site.gateway.start()
-    assert "retrieves by C-MOVE (learned before)" in site.gateway.log()
+    learned = "retrieves by C-MOVE (learned before)"
+    wait_until(lambda: learned in site.gateway.log(), what="what was learned")
 
 
 @requires_dcmtk

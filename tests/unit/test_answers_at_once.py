@@ -39,6 +39,10 @@ class Memory:
     def at_hand(self, _ref: InstanceRef) -> DicomObject | None:
         return self._instance
 
+    def instance(self, _ref: InstanceRef) -> DicomObject:
+        assert self._instance is not None
+        return self._instance
+
 
 def slice_object(**changes: object) -> DicomObject:
     made = ct_slice(1)
@@ -52,6 +56,12 @@ def at_once(
 ) -> Response | None:
     handler = RetrieveHandler(Memory(instance), "/dicom-web/")  # type: ignore[arg-type]
     return handler.at_once(Request("GET", path, headers=headers), parse_resource_path(path))
+
+
+def answered(instance: DicomObject, path: str, headers: dict[str, str] = ANY_FRAME) -> Response:
+    """By a worker."""
+    handler = RetrieveHandler(Memory(instance), "/dicom-web/")  # type: ignore[arg-type]
+    return handler(Request("GET", path, headers=headers), parse_resource_path(path))
 
 
 def test_a_frame_in_memory() -> None:
@@ -95,40 +105,98 @@ def test_few_fragments_are_walked_at_once() -> None:
 def test_fragments_are_not_walked_at_once_unless_they_were_before() -> None:
     long = encapsulated(1 << 20)
     assert at_once(long, f"{INSTANCE}/frames/1") is None
-    long.once(frames.frame_index)
+    assert answered(long, f"{INSTANCE}/frames/1").status == 200
     assert at_once(long, f"{INSTANCE}/frames/1") is not None
 
 
-def test_what_was_found_is_kept() -> None:
-    looked = []
+def test_what_takes_time_to_send_goes_to_a_worker() -> None:
+    video = encapsulated(5 << 20)
+    assert answered(video, f"{INSTANCE}/frames/1").status == 200
+    assert at_once(video, f"{INSTANCE}/frames/1") is None
 
-    def find(instance: DicomObject) -> str:
-        looked.append(instance)
-        return "found"
+
+def pixels_of(tag: int, fragments: int) -> DicomObject:
+    """Many empty fragments in another element than Pixel Data."""
+    empty = struct.pack("<HHL", 0xFFFE, 0xE000, 0) * fragments
+    element = struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, b"OB", 0, 0xFFFFFFFF)
+    made = ct_slice(1)
+    made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
+    del made.PixelData
+    return parse_object(part10(made) + element + empty + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0))
+
+
+@pytest.mark.parametrize("tag", [0x7FE00008, 0x7FE00009, 0x7FE00010])
+def test_wherever_the_fragments_are(tag: int) -> None:
+    assert frames.is_quick(pixels_of(tag, 10))
+    assert not frames.is_quick(pixels_of(tag, 10_000))
+
+
+def test_offset_tables_count_as_well() -> None:
+    made = ct_slice(1)
+    made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
+    made.ExtendedOffsetTable = bytes(8 * 10_000)
+    made.ExtendedOffsetTableLengths = bytes(8 * 10_000)
+    made.PixelData = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
+    made["PixelData"].is_undefined_length = True
+    made["PixelData"].VR = "OB"
+    assert not frames.is_quick(parse_object(part10(made)))
+
+
+def test_large_indexes_are_not_kept() -> None:
+    extents = (frames.Extent(0, 2),)
+    assert frames.EncapsulatedFrames(extents[:1] * 2, "", "").may_be_kept  # type: ignore[arg-type]
+    many = frames.EncapsulatedFrames((extents,) * 50_001, "", "")
+    assert not many.may_be_kept
+
+
+def test_what_was_found_is_kept() -> None:
+    def find(_instance: DicomObject) -> str:
+        raise AssertionError("recall never looks")
 
     instance = slice_object()
-    assert not instance.has_found(find)
-    assert [instance.once(find), instance.once(find)] == ["found", "found"]
-    assert len(looked) == 1
+    assert instance.recall(find) is None
+    instance.keep(find, "found")
+    assert instance.recall(find) == "found"
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "status"),
+    ("path", "headers"),
     [
-        (f"{INSTANCE}/frames/2", ANY_FRAME, 404),
-        (f"{INSTANCE}/frames/0", ANY_FRAME, 400),
-        (f"{INSTANCE}/frames/1", {"accept": "image/gif"}, 406),
-        ("/studies/1.2/x", ANY_FRAME, 404),
+        (f"{INSTANCE}/frames/1", ANY_FRAME),
+        (f"{INSTANCE}/frames/1", {"accept": "image/gif"}),
+        (f"{INSTANCE}/frames/1", {"accept": "application/octet-stream"}),
+        (f"{INSTANCE}/frames/1", {"accept": "application/octet-stream", "range": "bytes=2-5"}),
+        (f"{INSTANCE}/frames/1", {"accept": "application/octet-stream", "range": "bytes=99999-"}),
+        (f"{INSTANCE}/frames/2", ANY_FRAME),
+        (f"{INSTANCE}/frames/2", {"accept": "image/gif"}),
+        (f"{INSTANCE}/frames/0", ANY_FRAME),
+        ("/studies/1.2/x", ANY_FRAME),
     ],
 )
-def test_errors_are_the_same_either_way(path: str, headers: dict[str, str], status: int) -> None:
-    def answer(request: Request) -> Response | None:
-        return at_once(slice_object(), request.path, dict(request.headers))
+def test_the_answer_is_the_same_either_way(path: str, headers: dict[str, str]) -> None:
+    """Where there is one at once; errors included."""
+    instance = slice_object()
+    router = Router(
+        {"/": lambda request: answered(instance, request.path, dict(request.headers))},
+        at_once={"/": lambda request: at_once(instance, request.path, dict(request.headers))},
+    )
+    request = Request("GET", path, headers=headers)
+    quick, slow = router.at_once(request), router.handle(request)
+    if quick is not None:
+        assert (quick.status, plain(quick)) == (slow.status, plain(slow))
+        assert _without_boundary(quick) == _without_boundary(slow)
+    else:
+        assert slow.status in (404, 406)
 
-    router = Router({"/": lambda _request: Response(500)}, at_once={"/": answer})
-    response = router.at_once(Request("GET", path, headers=headers))
-    assert response is not None
-    assert response.status == status
+
+def plain(response: Response) -> bytes:
+    if isinstance(response.body, RelatedBody):
+        return b"".join(bytes(part.body) for part in response.body.parts)
+    return response.body
+
+
+def _without_boundary(response: Response) -> list[tuple[str, str]]:
+    return [(name, value.split("; boundary=")[0]) for name, value in response.headers]
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST"])

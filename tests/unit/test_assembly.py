@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import tracemalloc
 
@@ -35,6 +36,19 @@ def test_too_much_is_a_memory_error() -> None:
     assembly = Assembly(b"head", 10)
     with pytest.raises(MemoryError):
         assembly.room(1 << 62)
+    with pytest.raises(MemoryError):
+        assembly.append(b"there is no object any more")
+
+
+def test_finishing_leaves_nothing_to_collect() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            Assembly(b"head", 10).finish()
+        assert gc.collect() < 10
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from farsight.adapters.association_pool import AssociationPool, PoolLimits
+from farsight.adapters.association_pool import AssociationPool, PoolLimits, StaleConnection
 from farsight.dimse.association import AssociationRequest, ProposedContext, UserIdentity
 from farsight.errors import PacsFailure, PacsUnavailable
 
@@ -102,6 +102,17 @@ def test_a_kept_connection_for_more_does_for_less(peer: Peer) -> None:
     with pool.lease(RETRIEVE, urgent=False) as third:
         assert third is first, "it is kept for what it was opened for"
     assert peer.opened == 1
+
+
+def test_after_one_died_unseen_a_fresh_one_is_had(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(RETRIEVE, urgent=True), pool.lease(RETRIEVE, urgent=True):
+        pass
+    with pytest.raises(StaleConnection), pool.lease(QUERY, urgent=True):
+        raise StaleConnection("pacs", "kept association lost")
+    assert (pool.open_associations, peer.open) == (0, 0)
+    with pool.lease(QUERY, urgent=True):
+        assert peer.opened == 3
 
 
 def test_but_one_of_its_own_goes_first(peer: Peer) -> None:

@@ -33,6 +33,10 @@ class LeftAtRest(Exception):
     """Goes through a lease without harm to the association: nothing is under way on it."""
 
 
+class StaleConnection(PacsUnavailable):
+    """A kept association turned out to be dead before it gave any answer: worth a fresh one."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
     """max_associations: open at once. idle_s: how long one is kept unused. wait_s: for a permit."""
@@ -100,6 +104,10 @@ class AssociationPool:
         try:
             yield connection
         except LeftAtRest:
+            raise
+        except StaleConnection:
+            connection.abort()
+            self._drop_idle()  # they were kept as long: whoever tries again gets a fresh one
             raise
         except BaseException:
             connection.abort()
@@ -241,8 +249,13 @@ class AssociationPool:
         """Releases what is idle and lets nobody wait any longer."""
         with self._changed:
             self._closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        with self._changed:
             idle, self._idle = self._idle, []
-            self._open -= len(idle)
-            self._changed.notify_all()
         for kept in idle:
             kept.connection.release()
+        with self._changed:
+            self._open -= len(idle)
+            self._changed.notify_all()

@@ -1,6 +1,6 @@
 """One association over a socket: the only place where DIMSE meets the network.
 
-Reads with recv_into a large buffer and asks for quick acknowledgements after every read:
+Receives to where the reader says and asks for quick acknowledgements after every read:
 without them a default peer waits for its delayed-ACK timer on each PDU.
 """
 
@@ -243,7 +243,9 @@ class Connection:
         Not for its last segment: a peer with Nagle's algorithm sends that when the others are
         acknowledged, which our next read makes happen at once.
         """
-        least = max(1, self._reader.missing_bytes - _SEGMENT_BYTES)
+        self._wake_for(max(1, self._reader.missing_bytes - _SEGMENT_BYTES))
+
+    def _wake_for(self, least: int) -> None:
         if least != self._least_bytes and self._tls is None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
             self._least_bytes = least
@@ -260,6 +262,7 @@ class Connection:
         """Whether an idle connection may be used again: open, and nothing unasked has come."""
         if not self.usable or self._ready:
             return False
+        self._wake_for(1)  # an A-ABORT is ten bytes
         readable = select.poll()  # select() can't take descriptors above 1023
         readable.register(self._socket, select.POLLIN)
         return not readable.poll(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from farsight.adapters.association_pool import StaleConnection
 from farsight.adapters.dimse_connection import AssociationEnded, Connection, Idle
 from farsight.dimse import commands, status
 from farsight.dimse.association import ProposedContext
@@ -15,10 +16,6 @@ from farsight.errors import PacsFailure, PacsRefusedService, PacsUnavailable
 _PATIENT_ROOT = frozenset({PATIENT_ROOT_FIND, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE})
 _MOST_DRAINED = 1000
 _DRAIN_S = 2.0
-
-
-class StaleConnection(PacsUnavailable):
-    """A kept association turned out to be dead before it gave any answer: worth a fresh one."""
 
 
 class Exchange:

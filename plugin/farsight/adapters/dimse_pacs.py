@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-from farsight.adapters.association_pool import AssociationPool
+from farsight.adapters.association_pool import AssociationPool, StaleConnection
 from farsight.adapters.circuit_breaker import CircuitBreaker
 from farsight.adapters.dimse_connection import Connection
-from farsight.adapters.dimse_exchange import Exchange, StaleConnection
+from farsight.adapters.dimse_exchange import Exchange
 from farsight.adapters.dimse_find import Finder, PatientIds
 from farsight.adapters.dimse_retrieve import Retriever, Wanted
 from farsight.adapters.pacs_address import PacsAddress

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from farsight.adapters.association_pool import LeftAtRest
-from farsight.adapters.dimse_exchange import Exchange, StaleConnection
+from farsight.adapters.association_pool import LeftAtRest, StaleConnection
+from farsight.adapters.dimse_exchange import Exchange
 from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import ProposedContext
 from farsight.dimse.identifier_encoding import encode_identifier
@@ -39,11 +39,11 @@ def get(
             _take_instance(name, exchange, message, sink, of_study=level is Level.STUDY)
         elif message.command.field != commands.C_GET_RSP:
             raise PacsFailure(name, f"command 0x{message.command.field:04X} in C-GET")
-        elif message.command.status not in status.PENDING:
-            exchange.check_end(message)
-            return _counts(message)
         else:
             told(_counts(message))
+            if message.command.status not in status.PENDING:
+                exchange.check_end(message)
+                return _counts(message)
         message = exchange.receive()
 
 
@@ -122,6 +122,7 @@ def move(
             exchange.connection.abort()
         raise
     _check_move_response(name, message)
+    told(_counts(message))
     exchange.check_end(message)
     return _counts(message)
 

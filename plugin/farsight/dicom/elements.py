@@ -152,18 +152,13 @@ class DicomObject(DataSet):
         self.transfer_syntax_uid = transfer_syntax_uid
         self._found: dict[object, object] = {}
 
-    def once(self, find: Callable[[DicomObject], T]) -> T:
-        """What `find` finds in this object; looked for once, and kept as long as the object.
+    def recall(self, find: Callable[[DicomObject], T]) -> T | None:
+        """What `find` found here, if that was kept."""
+        return self._found.get(find)  # type: ignore[return-value]
 
-        For little things that are long to find: positions, not bytes.
-        """
-        if find not in self._found:
-            self._found[find] = find(self)
-        return self._found[find]  # type: ignore[return-value]
-
-    def has_found(self, find: Callable[[DicomObject], object]) -> bool:
-        """Whether `once` will answer without looking."""
-        return find in self._found
+    def keep(self, find: Callable[[DicomObject], T], found: T) -> None:
+        """As long as this object. For little things that are long to find: positions."""
+        self._found[find] = found
 
     @property
     def sop_class_uid(self) -> str:

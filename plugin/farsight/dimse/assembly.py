@@ -22,6 +22,8 @@ _address.argtypes, _address.restype = (ctypes.c_void_p,), ctypes.c_void_p
 _window: Final = _API.PyMemoryView_FromMemory
 _window.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
 _window.restype = ctypes.py_object
+_reference: Final = _API.Py_NewRef
+_reference.argtypes, _reference.restype = (ctypes.c_void_p,), ctypes.py_object
 _forget: Final = _API.Py_DecRef
 _forget.argtypes, _forget.restype = (ctypes.c_void_p,), None
 _PYBUF_WRITE: Final = 0x200
@@ -51,6 +53,8 @@ class Assembly:
 
     def room(self, count: int) -> memoryview:
         """Where the next `count` bytes go. Raises: MemoryError."""
+        if self._object.value is None:
+            raise MemoryError("an assembly that could not grow is lost")
         if self._size + count > self._capacity:
             self._cut(max(self._size + count, self._capacity + self._capacity // 2))
         view: memoryview = _window(_address(self._object) + self._size, count, _PYBUF_WRITE)
@@ -63,12 +67,13 @@ class Assembly:
     def finish(self) -> bytes:
         """The object; the assembly is of no further use."""
         self._cut(self._size)
-        whole: bytes = ctypes.cast(self._object, ctypes.py_object).value
+        whole: bytes = _reference(self._object)
         self.__del__()
         return whole
 
     def _cut(self, capacity: int) -> None:
         if capacity != self._capacity:
+            self._capacity = 0  # where that fails there is no object any more
             _resize(ctypes.byref(self._object), capacity)
             self._capacity = capacity
 

@@ -74,7 +74,7 @@ RARE_SYNTAXES = (
     "1.2.840.10008.1.2.4.53",  # JPEG Spectral Selection, retired
 )
 _COMMON_COMPRESSED = STORED_SYNTAXES[2:10]
-#: How many SOP classes fit beside the C-GET context when each has one context per syntax.
+#: How many SOP classes fit beside the services when each has one context per syntax.
 CLASSES_PER_ASSOCIATION = (MAX_CONTEXTS - len(GET_SERVICES)) // len(STORED_SYNTAXES)
 
 

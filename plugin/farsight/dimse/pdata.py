@@ -7,7 +7,7 @@ Laws:
   behind the head its owner wants there.
 - What is missing of a long value is received to where it stays; the rest is copied once.
 - Anything the standard forbids raises ProtocolError, and the reader is of no further use.
-- Memory is bounded by max_pdu_bytes plus max_message_bytes.
+- Memory is bounded by max_pdu_bytes plus one and a half times max_message_bytes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from farsight.dimse.association import (
 )
 from farsight.dimse.commands import Command, read_command
 
-_BUFFER_BYTES = 1 << 18
+_BUFFER_BYTES = 1 << 20
 #: From how many missing bytes on a value is received to where it stays, and how much of what
 #: follows is then received with it: the headers of the next one, and little that gets copied.
-_LONG_BYTES, _AHEAD_BYTES = 32_768, 4096
+_LONG_BYTES, _AHEAD_BYTES = 65_536, 4096
 #: A data set is expected to be as long as the one before, and a little more; at most so long.
 _SPARE_BYTES, _MOST_RESERVED_BYTES = 4096, 16 << 20
 _LAST, _COMMAND = 0x02, 0x01
@@ -88,6 +88,7 @@ class PdataReader:
         self._direct = 0
         self._pdu_left = 0
         self._value_left = _NO_VALUE
+        self._in_place = False
         self._is_last = False
         self._begins_long = False
         self._last_bytes = 0
@@ -119,13 +120,13 @@ class PdataReader:
         if self._start == self._end:
             self._start = self._end = 0
         self._direct = 0
-        if self._assembly is not None and self._value_left >= _LONG_BYTES:
+        if self._in_place and self._assembly is not None:
             self._direct = self._value_left
             return [self._assembly.room(self._direct), self._view[:_AHEAD_BYTES]]
         if len(self._buffer) - self._start < self._needed or self._end == len(self._buffer):
             self._make_room()
         if self._begins_long:
-            return [self._view[self._end : self._start + max(self._needed, _AHEAD_BYTES)]]
+            return [self._view[self._end : self._start + self._needed + _AHEAD_BYTES]]
         return [self._view[self._end :]]
 
     def _make_room(self) -> None:
@@ -206,6 +207,8 @@ class PdataReader:
             self._skip(length - 2)
         else:
             self._value_left = length - 2
+            there = self._end - self._start
+            self._in_place = self._value_left - there >= _LONG_BYTES
             if self._assembly is None:
                 self._begin(length - 2)
         return True
@@ -255,7 +258,7 @@ class PdataReader:
         if self._value_left:
             self._needed = self._value_left
             return False
-        self._value_left = _NO_VALUE
+        self._value_left, self._in_place = _NO_VALUE, False
         if self._is_last:
             data_set = self._assembly.finish()
             self._last_bytes = len(data_set)

@@ -91,8 +91,8 @@ class Pacs(Protocol):
         `sink` is called on the caller's thread in order of arrival; when it raises, the
         retrieve is abandoned and the error goes through. With C-MOVE the instances arrive at
         Orthanc itself and `sink` isn't called; `arrivals` is, now and then: while it grows the
-        PACS isn't taken for silent, and when it raises, the move is cancelled. `told`
-        is called with every pending response's counts, where the PACS sends any. `urgent`: a
+        PACS isn't taken for silent, and when it raises, the move is cancelled. `told` is called
+        with the counts of every response, pending ones and those that end a request. `urgent`: a
         viewer waits for just this; it goes before other retrieves. `attempt`: how often the same
         was asked for before without getting all; with unknown classes other presentation
         contexts are proposed then.

@@ -29,7 +29,11 @@ from farsight.ps318.fragments import Extent, encapsulated_frames
 from farsight.ps318.frame_media_type import OCTET_STREAM, frame_media_type
 
 _NUMBER_OF_FRAMES: Final = 0x00280008
-_FEW_BYTES: Final = 1 << 18
+_FEW_BYTES: Final = 32_768
+#: Extended Offset Table and its lengths (PS3.3 C.7.6.3.1.8).
+_EXTENDED: Final = (0x7FE00001, 0x7FE00002)
+#: An index of more stretches than that takes too much room to be kept beside its object.
+_MOST_KEPT: Final = 50_000
 _PLANES_422: Final = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
 #: Pixel Data, Float Pixel Data, Double Float Pixel Data: an object has one of them.
 PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
@@ -59,8 +63,13 @@ class FrameIndex(Protocol):
         """The frame, from the bytes of its extents in order."""
         ...
 
-    def is_one_piece(self, number: int) -> bool:
-        """Whether the frame lies in the object as it is sent. Raises: as extents."""
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether it is small enough to be kept beside its object."""
+        ...
+
+    def bytes_in_place(self, number: int) -> int | None:
+        """How long the frame is, where it lies in the object as it is sent; else None."""
         ...
 
 
@@ -97,9 +106,12 @@ class NativeFrames:
         size = -(-self.frame_bits // 8)
         return (bits & (1 << self.frame_bits) - 1).to_bytes(size, "little")
 
-    def is_one_piece(self, number: int) -> bool:
-        _check(number, self.number_of_frames)
-        return self.word_bytes == 1 and self.frame_bits % 8 == 0
+    @property
+    def may_be_kept(self) -> bool:
+        return True
+
+    def bytes_in_place(self, number: int) -> int | None:  # noqa: ARG002 - all are alike
+        return self.frame_bits // 8 if self.word_bytes == 1 and self.frame_bits % 8 == 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +137,13 @@ class EncapsulatedFrames:
     ) -> bytes | memoryview:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def is_one_piece(self, number: int) -> bool:
-        return len(self.extents(number)) == 1
+    @property
+    def may_be_kept(self) -> bool:
+        return sum(map(len, self.frames)) <= _MOST_KEPT
+
+    def bytes_in_place(self, number: int) -> int | None:
+        extents = self.extents(number)
+        return extents[0].length if len(extents) == 1 else None
 
 
 def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIndex:
@@ -135,7 +152,7 @@ def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIn
     Raises: UnsupportedDicom without pixel data, MalformedDicom.
     """
     pixels = instance if holder is None else holder
-    element = next((pixels.elements[tag] for tag in PIXELS if tag in pixels.elements), None)
+    element = _pixels(pixels)
     if element is None or element.length == 0:
         raise UnsupportedDicom("the instance has no pixel data")
     number_of_frames = pixels.number(_NUMBER_OF_FRAMES)
@@ -152,9 +169,16 @@ def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIn
 
 
 def is_quick(instance: DicomObject) -> bool:
-    """Whether `frame_index` takes no time: there are no fragments, or not many bytes of them."""
-    element = instance.elements.get(PIXELS[0])
-    return element is None or not element.undefined or element.length <= _FEW_BYTES
+    """Whether `frame_index` takes no time: there are no fragments, or few bytes of them."""
+    element = _pixels(instance)
+    if element is None or not element.undefined:
+        return True
+    tables = (instance.elements[tag].length for tag in _EXTENDED if tag in instance.elements)
+    return element.length + sum(tables) <= _FEW_BYTES
+
+
+def _pixels(holder: DataSet) -> Element | None:
+    return next((holder.elements[tag] for tag in PIXELS if tag in holder.elements), None)
 
 
 def frame_bytes(instance: DicomObject, index: FrameIndex, number: int) -> bytes | memoryview:

@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from farsight.dimse.status import PENDING
 from farsight.errors import FarsightError, PacsError, RetrieveIncomplete, RetrieveInterrupted
-from farsight.model import SeriesRef
+from farsight.model import SeriesRef, SubOperations
 from farsight.ports.archive import Archive
 from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.holdings import RetrieveLimits
@@ -82,18 +83,22 @@ class SeriesFetch:
         self, listing: Listing, flight: SeriesFlight, uids: Sequence[str], attempt: int
     ) -> None:
         series = flight.series
-        outcome = listing.pacs.retrieve(
+
+        def told(said: SubOperations) -> None:
+            flight.told(said)
+            if said.dimse_status not in PENDING:  # also where it failed, and nothing is returned
+                self._intake.ended(listing.pacs.name, said)
+
+        listing.pacs.retrieve(
             series.study_instance_uid,
             series.series_instance_uid,
             () if len(uids) == len(listing.expected.instances) else uids,
             listing.classes_of(uids, attempt),
             self._intake.sink(series, listing.pacs.name, self._flight_of, flight),
             arrivals=arrivals_of(flight),
-            told=flight.told,
+            told=told,
             attempt=attempt,
         )
-        flight.told(outcome)
-        self._intake.ended(listing.pacs.name, outcome)
 
     def _in_parts(
         self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], at_once: int

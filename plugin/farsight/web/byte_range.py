@@ -11,19 +11,18 @@ from farsight.web.messages import Request, Response
 _SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})\Z")
 
 
-def with_range(request: Request, response: Response) -> Response:
+def with_range(
+    request: Request, headers: tuple[tuple[str, str], ...], body: bytes | memoryview
+) -> Response:
     """206 with the part asked for; the whole where no single range is asked for.
 
     Raises: RangeNotSatisfiable when the range begins behind the end.
     """
-    body = response.body
     found = _SINGLE.match(request.headers.get("range", "").replace(" ", ""))
-    if not isinstance(body, bytes):
-        return response
-    response = response.with_headers(("Accept-Ranges", "bytes"))
+    headers = (*headers, ("Accept-Ranges", "bytes"))
     # No validator was ever given out: an If-Range can't match (RFC 9110 13.1.5).
     if found is None or found.groups() == ("", "") or "if-range" in request.headers:
-        return response
+        return Response(200, headers, bytes(body))
     first, last = found.groups()
     size = len(body)
     if first == "":
@@ -32,5 +31,5 @@ def with_range(request: Request, response: Response) -> Response:
         start, stop = int(first), min(int(last) + 1, size) if last else size
     if start >= size or start >= stop:
         raise RangeNotSatisfiable(size)
-    headers = (*response.headers, ("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
-    return Response(206, headers, body[start:stop])
+    headers = (*headers, ("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
+    return Response(206, headers, bytes(body[start:stop]))

@@ -1,8 +1,8 @@
 """The full door: an HTTP listener of our own inside the plugin, on uvicorn with httptools.
 
 It says everything the SDK can't: HEAD, OPTIONS, 206, JSON errors, repeated query keys. One
-event loop moves the bytes; handlers run on the worker pool, where they may block. Meant for the
-loopback, behind a reverse proxy. Why uvicorn: docs/adr/0003.
+event loop moves the bytes and answers what takes no time; handlers run on the worker pool, where
+they may block. Meant for the loopback, behind a reverse proxy. Why uvicorn: docs/adr/0003.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ from farsight.web.content_coding import accepts_gzip
 from farsight.web.messages import Request, Response
 
 _DICOM = "application/dicom"
+#: Longer frames take a while to be copied into the connection.
+_SENT_AT_ONCE_BYTES = 4 << 20
 _VARY = ("Vary", "Accept, Accept-Encoding")
 
 
@@ -60,15 +62,22 @@ class RetrieveHandler:
     def at_once(self, request: Request, path: ResourcePath) -> Response | None:
         """A frame that is in memory, in one piece; None for everything else.
 
-        Raises: NotFound, NotAcceptable, BadRequest.
+        Raises: NotAcceptable, MalformedDicom, UnsupportedDicom; what raises here does so when
+        called as well.
         """
         if path.action is not Action.FRAMES or len(path.frames) > 1:
             return None
         instance = self._serve.at_hand(_instance(path))
-        if instance is None or not (instance.has_found(frame_index) or is_quick(instance)):
+        if instance is None:
             return None
-        index = instance.once(frame_index)
-        if not index.is_one_piece(path.frames[0]):
+        index = instance.recall(_found_frames)
+        if index is None and is_quick(instance):
+            index = _found_frames(instance)
+        number = path.frames[0]
+        if index is None or number > index.number_of_frames:
+            return None
+        length = index.bytes_in_place(number)
+        if length is None or length > _SENT_AT_ONCE_BYTES:
             return None
         return self._send_frames(request, instance, index, path.frames)
 
@@ -128,7 +137,7 @@ class RetrieveHandler:
 
     def _frames(self, request: Request, path: ResourcePath) -> Response:
         instance = self._serve.instance(_instance(path))
-        return self._send_frames(request, instance, instance.once(frame_index), path.frames)
+        return self._send_frames(request, instance, _found_frames(instance), path.frames)
 
     def _send_frames(
         self, request: Request, instance: DicomObject, index: FrameIndex, numbers: Sequence[int]
@@ -138,7 +147,7 @@ class RetrieveHandler:
         frames = [frame_bytes(instance, index, number) for number in numbers]
         if not offer.multipart:
             headers = (("Content-Type", offer.content_type), _VARY)
-            return with_range(request, Response(200, headers, bytes(frames[0])))
+            return with_range(request, headers, frames[0])
         parts = [Part((("Content-Type", offer.content_type),), frame) for frame in frames]
         return _related(offer.media_type, parts)
 
@@ -154,10 +163,20 @@ class RetrieveHandler:
         offer = choose_bulk_data(_accept(request), found.media_type)
         if not offer.multipart:
             headers = (("Content-Type", offer.content_type), _VARY)
-            return with_range(request, Response(200, headers, bytes(found.value)))
+            return with_range(request, headers, found.value)
         location = request.base_url + request.path
         headers = (("Content-Type", offer.content_type), ("Content-Location", location))
         return _related(offer.media_type, [Part(headers, found.value)])
+
+
+def _found_frames(instance: DicomObject) -> FrameIndex:
+    """Looked for once per object, where that can be kept. Raises: as frame_index."""
+    index = instance.recall(_found_frames)
+    if index is None:
+        index = frame_index(instance)
+        if index.may_be_kept:
+            instance.keep(_found_frames, index)
+    return index
 
 
 def _accept(request: Request) -> Accept:
