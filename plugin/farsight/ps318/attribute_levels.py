@@ -7,6 +7,8 @@ and frame of reference modules of PS3.3. Everything else is an instance's.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from farsight.model import Level
 from farsight.ps318.attribute_id import is_private, tag_of
 
@@ -14,6 +16,7 @@ SPECIFIC_CHARACTER_SET = "00080005"
 SOP_CLASS_UID = "00080016"
 SOP_INSTANCE_UID = "00080018"
 STUDY_DATE = "00080020"
+ACCESSION_NUMBER = "00080050"
 STUDY_TIME = "00080030"
 QUERY_RETRIEVE_LEVEL = "00080052"
 RETRIEVE_AE_TITLE = "00080054"
@@ -149,6 +152,7 @@ _ANY_LEVEL = frozenset(
 )
 
 
+@lru_cache(maxsize=8192)
 def level_of(tag: str) -> Level | None:
     """The level an attribute belongs to; None where every level may hold it (private ones too)."""
     if tag in _ANY_LEVEL or is_private(tag):
@@ -163,6 +167,7 @@ def holds(level: Level, tag: str) -> bool:
     return level_of(tag) in (level, None)
 
 
+@lru_cache(maxsize=8192)
 def reaches(level: Level, tag: str) -> bool:
     """Whether an answer at this level may carry it: its own and those of the levels above."""
     own = level_of(tag)

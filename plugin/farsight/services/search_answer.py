@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from farsight.model import Attributes, Level
@@ -40,7 +41,7 @@ def answer_row(
         if tag not in query.include_fields and not values_of(row.get(tag)):
             row.pop(tag, None)
     row[levels.RETRIEVE_URL] = {"vr": "UR", "Value": [retrieve_url(row, query.level, root_url)]}
-    if not _is_ascii(row):
+    if not json.dumps(row, ensure_ascii=False).isascii():
         row[levels.SPECIFIC_CHARACTER_SET] = {"vr": "CS", "Value": ["ISO_IR 192"]}
     return dict(sorted(row.items()))
 
@@ -67,11 +68,3 @@ def _if_there(query: SearchQuery) -> frozenset[str]:
 
 def _asked(tag: str, wanted: frozenset[str], query: SearchQuery) -> bool:
     return query.include_all or tag in wanted
-
-
-def _is_ascii(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_ascii, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_ascii, value))
-    return not isinstance(value, str) or value.isascii()

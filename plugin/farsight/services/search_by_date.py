@@ -1,7 +1,8 @@
 """The newest studies of a large source, read by date (PS3.4 C.2.2.2.5.1).
 
 A PACS sends matches in whatever order it likes, so the first page of many is known only once all
-have come. Asked for the last day, the days before it, and so on, it gives the newest at once.
+have come; some look for all of them before they send the first. Asked for the last days, the days
+before them, and so on, it gives the newest at once.
 """
 
 from __future__ import annotations
@@ -14,14 +15,24 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from farsight.model import Attributes
-from farsight.ps318.attribute_levels import STUDY_DATE
+from farsight.ps318.attribute_levels import (
+    ACCESSION_NUMBER,
+    PATIENT_ID,
+    STUDY_DATE,
+    STUDY_INSTANCE_UID,
+)
 from farsight.ps318.matching import values_of
 from farsight.ps318.matching_key import MatchingKey
 from farsight.ps318.temporal import interval, parse_range
+from farsight.ps318.wildcard import has_wildcards
 
-_GROWTH = 4
+_GROWTH = 8
+#: Where to begin with a source nothing is known of, and how far back to go before it is asked
+#: whether it has many studies at all.
+FIRST_DAYS, EARLY_DAYS = 7, 448
 #: No study is older than radiology.
 _FIRST_DAY = date(1895, 1, 1)
+_NARROW = frozenset((STUDY_INSTANCE_UID, PATIENT_ID, ACCESSION_NUMBER))
 _MOST_KEPT, _KEPT_S = 256, 600.0
 
 
@@ -39,11 +50,15 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """rows: all there are of so many days up to the last, or all that have a date."""
+    """rows: all there are of so many days up to the last; is_all: there are none before.
+
+    are_enough: they are what was looked for.
+    """
 
     rows: list[Attributes]
     days: int
-    is_all: bool
+    is_all: bool = False
+    are_enough: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +69,10 @@ class ByDate:
     enough: Callable[[Sequence[Attributes]], bool]
     max_rows: int
 
-    def newest(self, bounds: Days, today: date, days: int = 1) -> Newest | None:
-        """Beginning with so many days, further and further back.
+    def newest(
+        self, bounds: Days, today: date, days: int, at_most: int | None = None
+    ) -> Newest | None:
+        """Beginning with so many days, further and further back, but not beyond `at_most`.
 
         None where that leads nowhere: one day has more than max_rows, or the source goes by
         something else than the dates. Raises: FarsightError of the source.
@@ -74,15 +91,20 @@ class ByDate:
             found += [row for row in rows if _is_of(row, window)]
             span = (min(bounds.last or today, today) - first).days + 1
             if self.enough(found) or len(found) > self.max_rows:
-                return Newest(found, span, is_all=False)
+                return Newest(found, span, are_enough=True)
             if first <= bounds.first:
                 return Newest(found, span, is_all=True)
+            if at_most is not None and span >= at_most:
+                return Newest(found, span)
             last = top = first - timedelta(1)
             days *= _GROWTH
 
 
 class Spans:
-    """How many days held enough of a search lately: where to begin the next time. Thread-safe."""
+    """How many days held enough of a search lately: where to begin the next time. Thread-safe.
+
+    0: the source has so few that it is asked for all of them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -90,7 +112,7 @@ class Spans:
         self._kept: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
     def of(self, search: Hashable) -> int | None:
-        """None: nothing is known of it, it may be a small one."""
+        """None: nothing is known of it."""
         with self._lock:
             until, days = self._kept.get(search, (0.0, 0))
             return days if until > self._clock() else None
@@ -113,7 +135,10 @@ def _date_keys(keys: Sequence[MatchingKey]) -> list[MatchingKey]:
 
 
 def bounds_of(keys: Sequence[MatchingKey]) -> Days | None:
-    """Between which days a search for studies looks; None where it names a day, or several."""
+    """Between which days a search for studies looks; None where it names a day, or several, or
+    one study or patient, of which there are few anyway."""
+    if any(key.tag in _NARROW and not has_wildcards("".join(key.values)) for key in keys):
+        return None
     dates = _date_keys(keys)
     if not dates:
         return Days(_FIRST_DAY, None)

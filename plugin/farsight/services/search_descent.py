@@ -15,7 +15,15 @@ from farsight.model import Attributes, Level
 from farsight.ps318.attribute_levels import LEVELS, STUDY_DATE, UNIQUE_KEY, level_of, parent_of
 from farsight.ps318.matching import matches, unknown_keys, values_of
 from farsight.ps318.search_query import SearchQuery
-from farsight.services.search_by_date import ByDate, Days, Spans, bounds_of, names_dates
+from farsight.services.search_by_date import (
+    EARLY_DAYS,
+    FIRST_DAYS,
+    ByDate,
+    Days,
+    Spans,
+    bounds_of,
+    names_dates,
+)
 from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
 from farsight.services.search_source import SearchSource
 
@@ -113,12 +121,6 @@ class Descent:
         most = self.limits.max_rows
         needed = most if self.query.limit is None else self.query.offset + self.query.limit
         search = frozenset((key.path, key.values) for key in self.query.matching_keys)
-        days = self.spans.of(search)
-        if days is None:
-            few = min(most, max(needed, self.limits.few_rows))
-            rows = self.source.search(self.query, Level.STUDY, asked, few + 1)
-            if len(rows) <= few:
-                return rows
 
         def of(window: Days, max_rows: int) -> list[Attributes]:
             dated = {**asked, STUDY_DATE: str(window)}
@@ -127,7 +129,19 @@ class Descent:
         def enough(rows: Sequence[Attributes]) -> bool:
             return len(distinct(filter(self._surely_matches, rows), Level.STUDY)) > needed
 
-        newest = ByDate(of, enough, most).newest(bounds, date.today(), days or 1)
+        by_date, today = ByDate(of, enough, most), date.today()
+        days = self.spans.of(search)
+        newest = None
+        if days is None and self.query.limit is not None:
+            newest = by_date.newest(bounds, today, FIRST_DAYS, at_most=EARLY_DAYS)
+        if not days and (newest is None or not (newest.are_enough or newest.is_all)):
+            few = min(most, max(needed, self.limits.few_rows))
+            rows = self.source.search(self.query, Level.STUDY, asked, few + 1)
+            if len(rows) <= few:
+                self.spans.keep(search, 0)
+                return rows
+            newest = None
+        newest = newest or by_date.newest(bounds, today, days or EARLY_DAYS)
         if newest is None or (newest.is_all and not names_dates(self.query.matching_keys)):
             return None  # there may be others, without a date
         self.spans.keep(search, newest.days)
