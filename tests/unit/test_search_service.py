@@ -482,6 +482,37 @@ def test_one_day_is_asked_for_as_it_is() -> None:
     assert len(pacs.rows_per_query) == 1
 
 
+def test_a_large_pacs_that_takes_no_ranges() -> None:
+    class NoRanges(FakePacs):
+        def find(self, level: Level, identifier: Any, **options: Any) -> Any:
+            if any(key.tag == "00080020" and "-" in key.value for key in identifier):
+                raise PacsFailure("pacs", "C-FIND: refused", 0xC000)
+            return super().find(level, identifier, **options)
+
+    studies = spread(300)
+    result = search(service(NoRanges(studies), limits=LARGE), "/studies", ("limit", "10"))
+    assert uids(result.rows) == expected_order(studies)[:10]
+
+
+@pytest.mark.parametrize("day", ["20990101", "20990101-20990201", "20990101-"])
+def test_days_to_come_in_a_large_pacs(day: str) -> None:
+    limits = SearchLimits(descent=DescentLimits(max_rows=20, few_rows=5))
+    pacs = FakePacs([study(f"1.2.{n}", _00080020="20990101") for n in range(40)])
+    result = search(service(pacs, limits=limits), "/studies", ("StudyDate", day), ("limit", "3"))
+    assert len(result.rows) == 3
+    assert len(result.warnings) == 2
+
+
+def test_one_page_does_not_widen_another() -> None:
+    pacs = FakePacs(spread(900))
+    one = service(pacs, limits=LARGE)
+    for offset in ("0", "800", "0"):
+        pacs.rows_per_query.clear()
+        search(one, "/studies", ("limit", "10"), ("offset", offset))
+    assert len(pacs.rows_per_query) == 1
+    assert sum(pacs.rows_per_query) < 20
+
+
 def test_where_to_begin_is_forgotten() -> None:
     now = 0.0
     spans = Spans(clock=lambda: now)

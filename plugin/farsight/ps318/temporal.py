@@ -125,7 +125,8 @@ def _split(vr: str, text: str) -> tuple[str, str] | None:
 
 
 def _dimse(vr: str, text: str) -> str:
-    return text.replace(":", "") if vr == "TM" else text
+    """Without what only the ACR-NEMA forms have (PS3.5 6.2)."""
+    return text.translate({ord(":"): None, ord("."): None} if vr == "DA" else {ord(":"): None})
 
 
 def _inverted(first: Interval, last: Interval) -> bool:

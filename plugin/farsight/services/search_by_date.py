@@ -50,13 +50,12 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """rows: all there are of so many days up to the last; is_all: there are none before.
+    """rows: all there are from some day on; is_all: there are none before.
 
     are_enough: they are what was looked for.
     """
 
     rows: list[Attributes]
-    days: int
     is_all: bool = False
     are_enough: bool = False
 
@@ -77,27 +76,38 @@ class ByDate:
         None where that leads nowhere: one day has more than max_rows, or the source goes by
         something else than the dates. Raises: FarsightError of the source.
         """
-        last, top = bounds.last, min(bounds.last or today, today)
+        last, top = bounds.last, self.top(bounds, today)
         found: list[Attributes] = []
         while True:
             first = max(bounds.first, top - timedelta(days - 1))
             window = Days(first, last)
             rows = self.ask(window, self.max_rows + 1)
             if len(rows) > self.max_rows:
-                if first == top:
+                if first >= top:
                     return None
                 days = max(1, (top - first).days // _GROWTH)
                 continue
             found += [row for row in rows if _is_of(row, window)]
-            span = (min(bounds.last or today, today) - first).days + 1
             if self.enough(found) or len(found) > self.max_rows:
-                return Newest(found, span, are_enough=True)
+                return Newest(found, are_enough=True)
             if first <= bounds.first:
-                return Newest(found, span, is_all=True)
-            if at_most is not None and span >= at_most:
-                return Newest(found, span)
+                return Newest(found, is_all=True)
+            if at_most is not None and (self.top(bounds, today) - first).days + 1 >= at_most:
+                return Newest(found)
             last = top = first - timedelta(1)
             days *= _GROWTH
+
+    @staticmethod
+    def top(bounds: Days, today: date) -> date:
+        """The day from which is counted backwards."""
+        return min(bounds.last or today, today)
+
+
+def days_with(rows: Sequence[Attributes], needed: int, top: date) -> int:
+    """How many days up to `top` hold one more than so many of the rows; they all have a date."""
+    dates = sorted(str(values_of(row.get(STUDY_DATE))[0]).replace(".", "") for row in rows)
+    oldest = date.fromisoformat(dates[max(0, len(dates) - 1 - needed)])
+    return max(1, (top - oldest).days + 1)
 
 
 class Spans:

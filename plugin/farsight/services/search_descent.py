@@ -7,10 +7,12 @@ asked first and its rows are gone through one by one, newest study first, within
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from farsight.errors import PacsFailure, PacsRefusedService
 from farsight.model import Attributes, Level
 from farsight.ps318.attribute_levels import LEVELS, STUDY_DATE, UNIQUE_KEY, level_of, parent_of
 from farsight.ps318.matching import matches, unknown_keys, values_of
@@ -22,10 +24,13 @@ from farsight.services.search_by_date import (
     Days,
     Spans,
     bounds_of,
+    days_with,
     names_dates,
 )
 from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
 from farsight.services.search_source import SearchSource
+
+LOG = logging.getLogger("farsight.search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ class Descent:
         if known := self._known_uid(level):
             asked[UNIQUE_KEY[level]] = known
         most = self.limits.max_rows
-        rows = self._newest(asked) if level is self.query.level is Level.STUDY else None
+        rows = self._newest_if_dated(asked) if level is self.query.level is Level.STUDY else None
         if rows is None:
             rows = self.source.search(self.query, level, asked, most + 1)
         if len(rows) > most:
@@ -110,6 +115,15 @@ class Descent:
             self.notes.append(f"{self.source.name}: rows without a valid UID were left out")
         return distinct([row for row in kept if _belongs(row, upper)], level)
 
+    def _newest_if_dated(self, asked: Mapping[str, str]) -> list[Attributes] | None:
+        try:
+            return self._newest(asked)
+        except PacsRefusedService:
+            raise
+        except PacsFailure as error:  # it may not take ranges; if it is something else, it stays
+            LOG.info("%s; asking without dates", error)
+            return None
+
     def _newest(self, asked: Mapping[str, str]) -> list[Attributes] | None:
         """As many of the newest studies as the page needs; None: all have to be asked for.
 
@@ -120,16 +134,18 @@ class Descent:
             return None
         most = self.limits.max_rows
         needed = most if self.query.limit is None else self.query.offset + self.query.limit
-        search = frozenset((key.path, key.values) for key in self.query.matching_keys)
+        keys = frozenset((key.path, key.values) for key in self.query.matching_keys)
+        search = (keys, needed)
 
         def of(window: Days, max_rows: int) -> list[Attributes]:
             dated = {**asked, STUDY_DATE: str(window)}
             return self.source.search(self.query, Level.STUDY, dated, max_rows)
 
-        def enough(rows: Sequence[Attributes]) -> bool:
-            return len(distinct(filter(self._surely_matches, rows), Level.STUDY)) > needed
+        def surely(rows: Sequence[Attributes]) -> list[Attributes]:
+            return distinct(filter(self._surely_matches, rows), Level.STUDY)
 
-        by_date, today = ByDate(of, enough, most), date.today()
+        by_date = ByDate(of, lambda rows: len(surely(rows)) > needed, most)
+        today = date.today()
         days = self.spans.of(search)
         newest = None
         if days is None and self.query.limit is not None:
@@ -144,7 +160,8 @@ class Descent:
         newest = newest or by_date.newest(bounds, today, days or EARLY_DAYS)
         if newest is None or (newest.is_all and not names_dates(self.query.matching_keys)):
             return None  # there may be others, without a date
-        self.spans.keep(search, newest.days)
+        if len(sure := surely(newest.rows)) > needed:
+            self.spans.keep(search, days_with(sure, needed, by_date.top(bounds, today)))
         self.is_cut = not newest.is_all
         return newest.rows
 
