@@ -1,7 +1,8 @@
-"""What a PACS answered a moment ago, for whoever asks the same again, or asks for less of it.
+"""What a PACS answered a moment ago, for whoever asks the same again.
 
-A page is reloaded, a viewer asks for one study twice, twenty people type into the same filter:
-none of that needs another C-FIND. Answers live for seconds; a client that doesn't want even
+A page is reloaded, a viewer asks for one study twice, twenty people open the same list: none of
+that needs another C-FIND. A narrower question does: a PACS may answer a wide one with less than
+all and call it success. Answers live for seconds; a client that doesn't want even
 those says so (Cache-Control: no-cache).
 """
 
@@ -10,12 +11,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from farsight.errors import FarsightError
 from farsight.model import Attributes, IdentifierKey, Level
-from farsight.ps318.matching import values_of
 
 _MOST_ROWS = 50_000
 _WAIT_S = 120.0
@@ -32,11 +32,10 @@ class Question:
 
 @dataclass(slots=True)
 class _Answer:
-    """rows None: on its way, or it failed. is_all: nothing was cut off."""
+    """rows None: on its way, or it failed."""
 
     until: float = 0.0
     rows: list[Attributes] | None = None
-    is_all: bool = False
     error: FarsightError | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -45,7 +44,7 @@ class RecentAnswers:
     """Of one source. Thread-safe.
 
     Laws: a question is on its way once at most; a failure is told to those who wait for it, and
-    not kept; what is cut off answers the very same question only.
+    not kept; what is too old is let go by the next question.
     """
 
     def __init__(self, life_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +58,7 @@ class RecentAnswers:
     def rows(
         self, question: Question, ask: Callable[[], list[Attributes]], *, fresh: bool = False
     ) -> list[Attributes]:
-        """The rows, perhaps more than match: whoever asks matches them again.
+        """The rows. They are shared: nobody changes them.
 
         `fresh`: ask now, whatever is known. Raises: what `ask` raises.
         """
@@ -75,17 +74,19 @@ class RecentAnswers:
         answer.done.wait(_WAIT_S)
         if answer.error is not None:
             raise answer.error
-        return ask() if answer.rows is None else _of_those(answer.rows, question.keys)
+        return ask() if answer.rows is None else answer.rows
 
     def _find(self, question: Question) -> _Answer | None:
         """Called under the lock."""
         now = self._clock()
-        for known, answer in reversed(self._known.items()):
-            if answer.done.is_set() and (answer.rows is None or answer.until <= now):
-                continue
-            if known == question or (answer.is_all and _covers(known, question)):
-                return answer
-        return None
+        while self._known:
+            oldest, answer = next(iter(self._known.items()))
+            if not answer.done.is_set() or answer.until > now:
+                break
+            self._forget(oldest)
+        known = self._known.get(question)
+        good = known is not None and (not known.done.is_set() or known.until > now)
+        return known if good else None
 
     def _begin(self, question: Question) -> _Answer:
         self._forget(question)
@@ -101,22 +102,22 @@ class RecentAnswers:
             answer.error = error
             raise
         else:
-            answer.is_all = question.max_rows is None or len(rows) < question.max_rows
-            answer.until = self._clock() + self._life_s
-            answer.rows = rows
+            with self._lock:
+                self._keep(question, answer, rows)
             return rows
         finally:
             with self._lock:
-                self._keep_or_drop(question, answer)
+                if answer.rows is None and self._known.get(question) is answer:
+                    del self._known[question]
             answer.done.set()
 
-    def _keep_or_drop(self, question: Question, answer: _Answer) -> None:
+    def _keep(self, question: Question, answer: _Answer, rows: list[Attributes]) -> None:
+        answer.until = self._clock() + self._life_s
+        answer.rows = rows
         if self._known.get(question) is not answer:
             return  # a fresher one took its place
-        if answer.rows is None:
-            del self._known[question]
-            return
-        self._rows += len(answer.rows) + 1
+        self._known.move_to_end(question)
+        self._rows += len(rows) + 1
         while self._rows > _MOST_ROWS and len(self._known) > 1:
             self._forget(next(iter(self._known)))
 
@@ -124,27 +125,3 @@ class RecentAnswers:
         dropped = self._known.pop(question, None)
         if dropped is not None and dropped.rows is not None:
             self._rows -= len(dropped.rows) + 1
-
-
-def _covers(known: Question, asked: Question) -> bool:
-    """Whether all rows for `asked` are among those for `known`, with all that is to be returned."""
-    if known.level is not asked.level:
-        return False
-    values = {key.tag: key.value for key in asked.keys}
-    before = {key.tag: key.value for key in known.keys}
-    return values.keys() <= before.keys() and all(
-        not value or values.get(tag) == value for tag, value in before.items()
-    )
-
-
-def _of_those(rows: Sequence[Attributes], keys: Sequence[IdentifierKey]) -> list[Attributes]:
-    """Without rows of other UIDs than asked for; what a row doesn't say is unknown."""
-    lists = {key.tag: key.value.split("\\") for key in keys if key.vr == "UI" and key.value}
-    return [
-        row
-        for row in rows
-        if all(
-            not (said := values_of(row.get(tag))) or any(uid in uids for uid in said)
-            for tag, uids in lists.items()
-        )
-    ]

@@ -27,9 +27,8 @@ from farsight.ps318.temporal import interval, parse_range
 from farsight.ps318.wildcard import has_wildcards
 
 _GROWTH = 8
-#: Where to begin with a source nothing is known of, and how far back to go before it is asked
-#: whether it has many studies at all.
-FIRST_DAYS, EARLY_DAYS = 7, 448
+#: Where to begin with a source of which nothing is known.
+FIRST_DAYS = 7
 #: No study is older than radiology.
 _FIRST_DAY = date(1895, 1, 1)
 _NARROW = frozenset((STUDY_INSTANCE_UID, PATIENT_ID, ACCESSION_NUMBER))
@@ -49,72 +48,70 @@ class Days:
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
-    """rows: all there are from some day on; is_all: there are none before.
+class ByDate:
+    """One search at one source with more studies than are read at once.
 
-    are_enough: they are what was looked for.
+    search: what it is known by. bounds: the days it asks about. ask: rows of some days, at most
+    so many. surely: those of them that match beyond doubt. needed: more than so many are enough.
     """
 
-    rows: list[Attributes]
-    is_all: bool = False
-    are_enough: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ByDate:
-    """Reads one source. ask: rows of some days, at most so many. enough: whether these rows do."""
-
+    search: Hashable
+    bounds: Days
     ask: Callable[[Days, int], list[Attributes]]
-    enough: Callable[[Sequence[Attributes]], bool]
+    surely: Callable[[Sequence[Attributes]], list[Attributes]]
+    needed: int
     max_rows: int
 
-    def newest(
-        self, bounds: Days, today: date, days: int, at_most: int | None = None
-    ) -> Newest | None:
-        """Beginning with so many days, further and further back, but not beyond `at_most`.
+    def newest(self, today: date, days: int) -> list[Attributes] | None:
+        """All rows from some day on, enough of them; begins with so many days, and goes back.
 
-        None where that leads nowhere: one day has more than max_rows, or the source goes by
-        something else than the dates. Raises: FarsightError of the source.
+        None where that leads nowhere: one day has more than max_rows, rows don't tell their
+        date, or there aren't enough that have one. Raises: FarsightError of the source.
         """
-        last, top = bounds.last, self.top(bounds, today)
+        last, top = self.bounds.last, self.top(today)
         found: list[Attributes] = []
         while True:
-            first = max(bounds.first, top - timedelta(days - 1))
-            window = Days(first, last)
-            rows = self.ask(window, self.max_rows + 1)
+            room = (top - self.bounds.first).days
+            first = self.bounds.first if days > room else top - timedelta(days - 1)
+            rows = self._of(Days(first, last), today)
             if len(rows) > self.max_rows:
                 if first >= top:
                     return None
                 days = max(1, (top - first).days // _GROWTH)
                 continue
-            found += [row for row in rows if _is_of(row, window)]
-            if self.enough(found) or len(found) > self.max_rows:
-                return Newest(found, are_enough=True)
-            if first <= bounds.first:
-                return Newest(found, is_all=True)
-            if at_most is not None and (self.top(bounds, today) - first).days + 1 >= at_most:
-                return Newest(found)
+            if any(not _is_of(row, Days(first, self.bounds.last)) for row in rows):
+                return None
+            found += rows
+            if len(self.surely(found)) > self.needed:
+                return found
+            if first <= self.bounds.first or len(found) > self.max_rows:
+                return None
             last = top = first - timedelta(1)
             days *= _GROWTH
 
-    @staticmethod
-    def top(bounds: Days, today: date) -> date:
+    def _of(self, window: Days, today: date) -> list[Attributes]:
+        rows = self.ask(window, self.max_rows + 1)
+        if not rows and window.last is None:  # some take only ranges with two ends
+            end = date(today.year + 2, 1, 1)
+            rows = self.ask(Days(window.first, max(end, window.first)), self.max_rows + 1)
+        return rows
+
+    def top(self, today: date) -> date:
         """The day from which is counted backwards."""
-        return min(bounds.last or today, today)
+        return min(self.bounds.last or today, today)
 
 
 def days_with(rows: Sequence[Attributes], needed: int, top: date) -> int:
     """How many days up to `top` hold one more than so many of the rows; they all have a date."""
-    dates = sorted(str(values_of(row.get(STUDY_DATE))[0]).replace(".", "") for row in rows)
+    dates = sorted(
+        str(values_of(row.get(STUDY_DATE))[0]).strip(" ").replace(".", "") for row in rows
+    )
     oldest = date.fromisoformat(dates[max(0, len(dates) - 1 - needed)])
     return max(1, (top - oldest).days + 1)
 
 
 class Spans:
-    """How many days held enough of a search lately: where to begin the next time. Thread-safe.
-
-    0: the source has so few that it is asked for all of them.
-    """
+    """How many days held enough of a search lately: where to begin the next time. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -122,7 +119,7 @@ class Spans:
         self._kept: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
     def of(self, search: Hashable) -> int | None:
-        """None: nothing is known of it."""
+        """None: nothing is known of it, it may be a small one."""
         with self._lock:
             until, days = self._kept.get(search, (0.0, 0))
             return days if until > self._clock() else None
@@ -135,11 +132,6 @@ class Spans:
                 self._kept.popitem(last=False)
 
 
-def names_dates(keys: Sequence[MatchingKey]) -> bool:
-    """Whether studies without a date can't match."""
-    return bool(_date_keys(keys))
-
-
 def _date_keys(keys: Sequence[MatchingKey]) -> list[MatchingKey]:
     return [key for key in keys if key.path == (STUDY_DATE,) and not key.is_universal]
 
@@ -147,7 +139,7 @@ def _date_keys(keys: Sequence[MatchingKey]) -> list[MatchingKey]:
 def bounds_of(keys: Sequence[MatchingKey]) -> Days | None:
     """Between which days a search for studies looks; None where it names a day, or several, or
     one study or patient, of which there are few anyway."""
-    if any(key.tag in _NARROW and not has_wildcards("".join(key.values)) for key in keys):
+    if any(_is_narrow(key) for key in keys):
         return None
     dates = _date_keys(keys)
     if not dates:
@@ -157,7 +149,14 @@ def bounds_of(keys: Sequence[MatchingKey]) -> Days | None:
     asked = parse_range("DA", dates[0].values[0])
     text_of_first, _, text_of_last = asked.text.replace(".", "").partition("-")
     first = date.fromisoformat(text_of_first) if text_of_first else _FIRST_DAY
-    return Days(first, date.fromisoformat(text_of_last) if text_of_last else None)
+    last = date.fromisoformat(text_of_last) if text_of_last else None
+    return None if last is not None and last < first else Days(first, last)
+
+
+def _is_narrow(key: MatchingKey) -> bool:
+    if key.tag not in _NARROW or key.is_universal:
+        return False
+    return not has_wildcards("".join(key.values))
 
 
 def _is_of(row: Attributes, days: Days) -> bool:

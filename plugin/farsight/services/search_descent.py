@@ -18,14 +18,12 @@ from farsight.ps318.attribute_levels import LEVELS, STUDY_DATE, UNIQUE_KEY, leve
 from farsight.ps318.matching import matches, unknown_keys, values_of
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.search_by_date import (
-    EARLY_DAYS,
     FIRST_DAYS,
     ByDate,
     Days,
     Spans,
     bounds_of,
     days_with,
-    names_dates,
 )
 from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
 from farsight.services.search_source import SearchSource
@@ -35,12 +33,11 @@ LOG = logging.getLogger("farsight.search")
 
 @dataclass(frozen=True, slots=True)
 class DescentLimits:
-    """max_rows: of one query. max_fan_out: objects of one level gone into. few_rows: a source
-    with more studies than that is asked by date."""
+    """max_rows: of one query; a source with more studies is asked by date. max_fan_out: objects
+    of one level gone into."""
 
     max_rows: int = 20_000
     max_fan_out: int = 500
-    few_rows: int = 1_000
 
 
 @dataclass(slots=True)
@@ -102,9 +99,15 @@ class Descent:
         if known := self._known_uid(level):
             asked[UNIQUE_KEY[level]] = known
         most = self.limits.max_rows
-        rows = self._newest_if_dated(asked) if level is self.query.level is Level.STUDY else None
+        by_date = self._by_date(asked) if level is self.query.level is Level.STUDY else None
+        days = None if by_date is None else self.spans.of(by_date.search)
+        rows = None
+        if by_date is not None and days is not None:
+            rows = self._newest(by_date, days)
         if rows is None:
             rows = self.source.search(self.query, level, asked, most + 1)
+            if by_date is not None and days is None and len(rows) > most:
+                rows = self._newest(by_date, FIRST_DAYS) or rows
         if len(rows) > most:
             self.is_cut = True
             self.notes.append(
@@ -115,27 +118,13 @@ class Descent:
             self.notes.append(f"{self.source.name}: rows without a valid UID were left out")
         return distinct([row for row in kept if _belongs(row, upper)], level)
 
-    def _newest_if_dated(self, asked: Mapping[str, str]) -> list[Attributes] | None:
-        try:
-            return self._newest(asked)
-        except PacsRefusedService:
-            raise
-        except PacsFailure as error:  # it may not take ranges; if it is something else, it stays
-            LOG.info("%s; asking without dates", error)
-            return None
-
-    def _newest(self, asked: Mapping[str, str]) -> list[Attributes] | None:
-        """As many of the newest studies as the page needs; None: all have to be asked for.
-
-        Exact: of every source the newest are here, so those of all sources together are.
-        """
+    def _by_date(self, asked: Mapping[str, str]) -> ByDate | None:
+        """How the studies of this search are asked for by date; None: not at all."""
         bounds = bounds_of(self.query.matching_keys)
         if bounds is None or UNIQUE_KEY[Level.STUDY] in asked:
             return None
         most = self.limits.max_rows
         needed = most if self.query.limit is None else self.query.offset + self.query.limit
-        keys = frozenset((key.path, key.values) for key in self.query.matching_keys)
-        search = (keys, needed)
 
         def of(window: Days, max_rows: int) -> list[Attributes]:
             dated = {**asked, STUDY_DATE: str(window)}
@@ -144,26 +133,29 @@ class Descent:
         def surely(rows: Sequence[Attributes]) -> list[Attributes]:
             return distinct(filter(self._surely_matches, rows), Level.STUDY)
 
-        by_date = ByDate(of, lambda rows: len(surely(rows)) > needed, most)
+        keys = frozenset((key.path, key.values) for key in self.query.matching_keys)
+        return ByDate((keys, needed), bounds, of, surely, needed, most)
+
+    def _newest(self, by_date: ByDate, days: int) -> list[Attributes] | None:
+        """The newest of more than can be read: exact for each source, so for all of them joined.
+
+        None where dates are of no help.
+        """
         today = date.today()
-        days = self.spans.of(search)
-        newest = None
-        if days is None and self.query.limit is not None:
-            newest = by_date.newest(bounds, today, FIRST_DAYS, at_most=EARLY_DAYS)
-        if not days and (newest is None or not (newest.are_enough or newest.is_all)):
-            few = min(most, max(needed, self.limits.few_rows))
-            rows = self.source.search(self.query, Level.STUDY, asked, few + 1)
-            if len(rows) <= few:
-                self.spans.keep(search, 0)
-                return rows
-            newest = None
-        newest = newest or by_date.newest(bounds, today, days or EARLY_DAYS)
-        if newest is None or (newest.is_all and not names_dates(self.query.matching_keys)):
-            return None  # there may be others, without a date
-        if len(sure := surely(newest.rows)) > needed:
-            self.spans.keep(search, days_with(sure, needed, by_date.top(bounds, today)))
-        self.is_cut = not newest.is_all
-        return newest.rows
+        try:
+            rows = by_date.newest(today, days)
+        except PacsRefusedService:
+            raise
+        except PacsFailure as error:  # it may not take ranges; if it is something else, it stays
+            LOG.info("%s; asking without dates", error)
+            return None
+        if rows is None:
+            return None
+        sure = by_date.surely(rows)
+        self.spans.keep(by_date.search, days_with(sure, by_date.needed, by_date.top(today)))
+        self.is_cut = True
+        matching = [row for row in rows if matches(row, self.query.matching_keys)]
+        return in_order(Level.STUDY, matching, lambda row: row)[: self.limits.max_rows]
 
     def _surely_matches(self, row: Attributes) -> bool:
         keys = self.query.matching_keys

@@ -14,6 +14,7 @@ from farsight.errors import InvalidUid
 from farsight.model import Attributes, JsonAttribute, Level, checked_uid
 from farsight.ps318 import attribute_levels as levels
 from farsight.ps318.matching import person_name_form, values_of
+from farsight.ps318.temporal import interval
 
 _COUNTS = (
     levels.NUMBER_OF_STUDY_RELATED_SERIES,
@@ -168,6 +169,8 @@ def _down_to(level: Level) -> tuple[Level, ...]:
 
 def _moment(row: Attributes) -> tuple[str, str]:
     date = first_text(row.get(levels.STUDY_DATE)).replace(".", "")
+    if interval("DA", date) is None:
+        date = ""  # last, as those without one
     return date, first_text(row.get(levels.STUDY_TIME)).replace(":", "")
 
 
