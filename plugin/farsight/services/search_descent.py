@@ -155,7 +155,7 @@ class Descent:
         self.spans.keep(by_date.search, days_with(sure, by_date.needed, by_date.top(today)))
         self.is_cut = True
         matching = [row for row in rows if matches(row, self.query.matching_keys)]
-        return in_order(Level.STUDY, matching, lambda row: row)[: self.limits.max_rows]
+        return in_order(Level.STUDY, matching, lambda row: row)
 
     def _surely_matches(self, row: Attributes) -> bool:
         keys = self.query.matching_keys
