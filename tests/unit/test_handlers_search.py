@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from fakes.catalog import study
 from fakes.pacs import FakePacs
 from farsight.errors import InvalidParameter, NotAcceptable, PacsUnavailable
+from farsight.ps318.dicom_xml import NAMESPACE
+from farsight.ps318.multipart_related import Part, RelatedBody
 from farsight.ps318.resource_path import parse_resource_path
 from farsight.services.search import SearchService
 from farsight.web.handlers_search import search_handler
@@ -58,6 +62,30 @@ def test_nothing_found_is_200_and_an_empty_array() -> None:
 )
 def test_media_types(accept: str | None, media_type: str) -> None:
     assert get(accept=accept).header("Content-Type") == media_type
+
+
+XML = 'multipart/related; type="application/dicom+xml"'
+
+
+def test_rows_as_xml_are_a_part_each() -> None:
+    response = get(accept=XML)
+    assert response.status == 200
+    assert isinstance(response.body, RelatedBody)
+    assert response.header("Content-Type") == response.body.content_type
+    parts = list(response.body.parts)
+    assert [part.content_type for part in parts] == ["application/dicom+xml"] * 2
+    names = [name.text for part in parts for name in _elements(part, "FamilyName")]
+    assert "Müller" in names
+
+
+def _elements(part: Part, name: str) -> Iterator[ElementTree.Element]:
+    return ElementTree.fromstring(bytes(part.body)).iter(f"{{{NAMESPACE}}}{name}")
+
+
+def test_nothing_found_as_xml_is_204() -> None:
+    response = get(("StudyInstanceUID", "9.9"), ("fuzzymatching", "true"), accept=XML)
+    assert (response.status, response.body) == (204, b"")
+    assert response.header("Warning") is not None
 
 
 def test_the_accept_parameter_is_no_search_parameter() -> None:

@@ -75,10 +75,10 @@ def test_any_text_is_parsed(header: str, query: list[str]) -> None:
 
 def test_the_query_parameter_goes_first_and_the_header_is_its_fallback() -> None:
     json, dicom_json = "application/json", "application/dicom+json"
-    assert choose_metadata(parse_accept(dicom_json, [json])) == json
-    assert choose_metadata(parse_accept(dicom_json, ["text/html"])) == dicom_json
-    assert choose_metadata(parse_accept("text/html", [json])) == json
-    assert choose_metadata(parse_accept(None, [json])) == json
+    assert choose_metadata(parse_accept(dicom_json, [json])).media_type == json
+    assert choose_metadata(parse_accept(dicom_json, ["text/html"])).media_type == dicom_json
+    assert choose_metadata(parse_accept("text/html", [json])).media_type == json
+    assert choose_metadata(parse_accept(None, [json])).media_type == json
     with pytest.raises(NotAcceptable):
         choose_metadata(parse_accept(None, ["text/html"]))
 
@@ -97,7 +97,15 @@ def test_the_query_parameter_goes_first_and_the_header_is_its_fallback() -> None
         ("application/dicom+json;q=0, */*", "application/json"),
         ("text/html, application/xhtml+xml, */*;q=0.8", "application/dicom+json"),
         ("application/dicom+json; transfer-syntax=1.2.3", "application/dicom+json"),
-        ('multipart/related; type="application/dicom+xml"', None),
+        ('multipart/related; type="application/dicom+xml"', "application/dicom+xml"),
+        ("multipart/related; type=application/dicom+xml", "application/dicom+xml"),
+        ("multipart/related", "application/dicom+xml"),
+        (
+            'application/json;q=0.1, multipart/related; type="application/dicom+xml"',
+            "application/dicom+xml",
+        ),
+        ("application/dicom+xml", None),
+        ('multipart/related; type="application/dicom"', None),
         ("text/html", None),
         ("application/dicom+json;q=0, application/json;q=0", None),
     ],
@@ -107,7 +115,7 @@ def test_metadata(header: str | None, chosen: str | None) -> None:
         with pytest.raises(NotAcceptable, match=r"available: application/dicom\+json, app"):
             choose_metadata(parse_accept(header))
     else:
-        assert choose_metadata(parse_accept(header)) == chosen
+        assert choose_metadata(parse_accept(header)).media_type == chosen
 
 
 def related(media_type: str, syntax: str | None = None) -> str:
@@ -332,7 +340,7 @@ def accept_of(call: Callable[[DICOMwebClient], object]) -> str | None:
     ],
 )
 def test_dicomweb_client_metadata(call: Callable[[DICOMwebClient], object]) -> None:
-    assert choose_metadata(parse_accept(accept_of(call))) == "application/dicom+json"
+    assert choose_metadata(parse_accept(accept_of(call))).media_type == "application/dicom+json"
 
 
 @pytest.mark.parametrize(

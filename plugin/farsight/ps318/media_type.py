@@ -40,6 +40,7 @@ __all__ = [
 APPLICATION_DICOM: Final = "application/dicom"
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
+DICOM_XML: Final = "application/dicom+xml"
 #: Stands for every transfer syntax that no client names: no header can carry it.
 _SOME_COMPRESSED: Final = "\0"
 
@@ -148,9 +149,10 @@ def choose_bulk_data(accept: Accept, media_type: str = OCTET_STREAM) -> Offer:
     return _choose(accept, offers)
 
 
-def choose_metadata(accept: Accept) -> str:
-    """application/dicom+json, or application/json if only that is taken. Raises: NotAcceptable."""
-    return _choose(accept, [Offer(DICOM_JSON), Offer(JSON)]).media_type
+def choose_metadata(accept: Accept) -> Offer:
+    """application/dicom+json unless another is liked better: application/json, or a multipart of
+    application/dicom+xml (PS3.18 8.7.3.3). Raises: NotAcceptable."""
+    return _choose(accept, [Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML, multipart=True)])
 
 
 def _choose(accept: Accept, offers: Sequence[Offer]) -> Offer:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from farsight.model import Attributes, Level
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
 from farsight.ps318 import warning
 from farsight.ps318.attribute_levels import MODALITIES_IN_STUDY, UNIQUE_KEY
+from farsight.ps318.dicom_json import attributes_json
 from farsight.ps318.matching import matches, unknown_keys
 from farsight.ps318.resource_path import ResourcePath
 from farsight.ps318.search_query import SearchQuery
@@ -41,12 +43,17 @@ class SearchLimits:
     page: PageLimits = field(default_factory=PageLimits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchResult:
     """One page. `warnings`: texts for Warning headers (farsight.ps318.warning)."""
 
     rows: tuple[Attributes, ...]
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def json(self) -> bytes:
+        """The rows as one JSON array; a page asked for again isn't written again."""
+        return attributes_json(self.rows)
 
 
 class SearchService:

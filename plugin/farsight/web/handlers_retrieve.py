@@ -28,6 +28,7 @@ from farsight.services.presence import ClientGone, Presence
 from farsight.services.serve import Metadata, ServeService
 from farsight.web.byte_range import with_range
 from farsight.web.content_coding import accepts_gzip
+from farsight.web.data_sets_response import data_sets_response
 from farsight.web.messages import Request, Response
 
 _DICOM = "application/dicom"
@@ -84,7 +85,7 @@ class RetrieveHandler:
     # ---- metadata
 
     def _metadata(self, request: Request, path: ResourcePath) -> Response:
-        media_type = choose_metadata(_accept(request))
+        offer = choose_metadata(_accept(request))
         root_url = request.base_url + self._root
         if path.level is Level.IMAGE:
             metadata = self._serve.instance_metadata(_instance(path), root_url)
@@ -92,12 +93,11 @@ class RetrieveHandler:
             metadata = self._serve.series_metadata(_series(path), root_url, request.presence)
         else:
             metadata = self._serve.study_metadata(_study(path), root_url, request.presence)
-        headers = [("Content-Type", media_type), _VARY]
-        body = metadata.json
-        if accepts_gzip(request.headers.get("accept-encoding", "")):
-            headers.append(("Content-Encoding", "gzip"))
-            body = self._zipped(path, root_url, metadata)
-        return _maybe_short(Response(200, tuple(headers), body), metadata.warnings, root_url)
+        response = data_sets_response(offer, metadata.json).with_headers(_VARY)
+        if not offer.multipart and accepts_gzip(request.headers.get("accept-encoding", "")):
+            headers = (*response.headers, ("Content-Encoding", "gzip"))
+            response = Response(200, headers, self._zipped(path, root_url, metadata))
+        return _maybe_short(response, metadata.warnings, root_url)
 
     def _zipped(self, path: ResourcePath, root_url: str, metadata: Metadata) -> bytes:
         if path.level is Level.SERIES:
