@@ -24,7 +24,7 @@ ALLOWED = {
     "services": {"dicom", "dimse", "errors", "model", "ports", "ps318"},
     "adapters": {"dicom", "dimse", "errors", "model", "ports", "ps318"},
     "settings": {"errors", "settings_section"},
-    "settings_section": {"errors"},
+    "settings_section": {"dicom", "errors", "ps318"},
     "startup_checks": set(),
     "web": {"dicom", "dimse", "errors", "model", "ports", "ps318", "services", "__version__"},
     "gateway": {"adapters", "dimse", "ports", "services", "settings", "startup_checks", "web"},

@@ -48,7 +48,8 @@ class Gateway:
         """Raises: SettingsError or StartRefused; either stops Orthanc's start."""
         settings = read_settings(configuration)
         maps = Path("/proc/self/maps").read_text()
-        check_dicomweb_plugin(configuration, settings.root, _configuration_directory(), maps)
+        for root in (settings.root, *(pacs.root for pacs in settings.pacs if pacs.root)):
+            check_dicomweb_plugin(configuration, root, _configuration_directory(), maps)
         self._releases_lock = check_threads(
             configuration, loaded_python_plugins(maps), can_stream=orthanc_door.can_stream()
         )
@@ -69,13 +70,16 @@ class Gateway:
         self._pool = WorkerPool(settings.http.threads)
         serve = ServeService(self._retrieve, self.archive)
         limits = SearchLimits(answers_live_s=settings.search_answers_live_s)
-        dicomweb = DicomWebHandler(
-            SearchService(self._sources, self.archive, limits), serve, settings.root
-        )
+        search = SearchService(self._sources, self.archive, limits)
+        dicomweb = {settings.root: DicomWebHandler(search, serve, settings.root)}
+        for pacs in settings.pacs:
+            if pacs.root:
+                of_pacs = search.only(pacs.name), serve.only(pacs.name)
+                dicomweb[pacs.root] = DicomWebHandler(*of_pacs, pacs.root)
         router = Router(
-            {settings.root: dicomweb, **self._other_roots(settings)},
+            {**dicomweb, **self._other_roots(settings)},
             posts=(PREFETCH,),
-            at_once={settings.root: dicomweb.at_once},
+            at_once={root: handler.at_once for root, handler in dicomweb.items()},
         )
         orthancs, ours = _base_urls(configuration, settings.http)
         orthanc_door.mount(router, self._pool, orthancs)
@@ -90,6 +94,7 @@ class Gateway:
             self._tier,
             PrefetchHandler(PrefetchService(self._retrieve)),
             self.full_door_url,
+            {pacs.name: pacs.root for pacs in settings.pacs},
         )
         ohif = OhifHandler(settings.ohif_directory, settings.ohif_root, settings.root)
         ohif.check()

@@ -22,6 +22,7 @@ _ORTHANCS_ROOTS = frozenset((
     "plugins", "queries", "series", "statistics", "storage-commitment", "studies", "system",
     "tools",
 ))  # fmt: skip
+_IN_PATH = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]+\Z")
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}\Z")  # PS3.5 6.2: default repertoire without backslash
 
 
@@ -36,7 +37,11 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class PacsSettings:
-    """One remote PACS: Orthanc's DicomModalities entry plus Farsight.Pacs.<name>."""
+    """One remote PACS: Orthanc's DicomModalities entry plus Farsight.Pacs.<name>.
+
+    root: of its own, "" where it has none. character_set: Specific Character Set for what it
+    doesn't find in UTF-8, "" for none. match_here: tags of keys it matches too narrowly.
+    """
 
     name: str
     ae_title: str
@@ -52,6 +57,10 @@ class PacsSettings:
     username: str = ""
     passcode: str = field(default="", repr=False)
     tls: TlsSettings | None = None
+    root: str = ""
+    search_timeout_s: float = 30.0
+    character_set: str = ""
+    match_here: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,7 @@ class Settings:
     ohif_directory: Path | None = None
     memory_bytes: int = 512 << 20
     search_answers_live_s: int = 5
+    search_max_results: int = 20_000
 
 
 def read_settings(configuration: Mapping[str, Any]) -> Settings:
@@ -107,6 +117,7 @@ def read_settings(configuration: Mapping[str, Any]) -> Settings:
         ohif_directory=Path(directory) if directory else None,
         memory_bytes=memory.integer("MaxMegabytes", 512, 16, 1 << 20) << 20,
         search_answers_live_s=search.integer("CacheSeconds", 5, 0, 60),
+        search_max_results=search.integer("MaxResults", 20_000, 100, 1_000_000),
     )
     for part in (section, http, ohif, memory, search):
         part.refuse_unknown()
@@ -120,6 +131,7 @@ def _check_roots(settings: Settings) -> None:
         "Farsight.Root": settings.root,
         "Farsight.Ohif.Root": settings.ohif_root,
         "/farsight/": "/farsight/",
+        **{f"Farsight.Pacs.{pacs.name}.Root": pacs.root for pacs in settings.pacs if pacs.root},
     }
     for key, root in roots.items():
         if root.split("/")[1] in _ORTHANCS_ROOTS:
@@ -219,6 +231,10 @@ def _read_pacs(name: str, entry: Any, extra: Section, tls: TlsSettings | None) -
         username=identity.text("Username", ""),
         passcode=identity.text("Passcode", ""),
         tls=_tls_of(where, entry, tls),
+        root=extra.root("Root", _default_root(name), empty=True),
+        search_timeout_s=extra.seconds("SearchTimeout", 30.0),
+        character_set=extra.character_set("CharacterSet"),
+        match_here=extra.attributes("MatchHere"),
     )
     if settings.passcode and not settings.username:
         key = f"Farsight.Pacs.{name}.UserIdentity.Username"
@@ -226,6 +242,11 @@ def _read_pacs(name: str, entry: Any, extra: Section, tls: TlsSettings | None) -
     identity.refuse_unknown()
     extra.refuse_unknown()
     return settings
+
+
+def _default_root(name: str) -> str:
+    """None for a name that doesn't go into a path."""
+    return f"/pacs/{name}/dicom-web/" if _IN_PATH.match(name) else ""
 
 
 def _ae_title(key: str, value: Any) -> str:

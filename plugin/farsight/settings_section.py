@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from farsight.dicom.charset import is_character_set
 from farsight.errors import SettingsError
+from farsight.ps318.attribute_id import attribute_path
 
 _URL = re.compile(
     r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?\Z"
@@ -77,13 +79,37 @@ class Section:
             raise self._refuse(name, value, "must be one of " + ", ".join(allowed))
         return str(value)
 
-    def root(self, name: str, default: str) -> str:
+    def root(self, name: str, default: str, *, empty: bool = False) -> str:
+        """`empty`: "" is allowed, for none."""
         value = self.text(name, default)
+        if empty and not value:
+            return ""
         if not _ROOT.match(value) or "/../" in value or "/./" in value:
             raise self._refuse(
                 name, value, 'must be a path such as "/dicom-web/", with both slashes'
             )
         return value
+
+    def character_set(self, name: str) -> str:
+        """A value of Specific Character Set, "" for none (PS3.3 C.12.1.1.2)."""
+        value = self.text(name, "")
+        if value and not is_character_set(value):
+            allowed = 'must be defined terms such as "ISO_IR 100", several with a backslash between'
+            raise self._refuse(name, value, allowed)
+        return value
+
+    def attributes(self, name: str) -> frozenset[str]:
+        """Tags, of keywords or tags."""
+        value = self._get(name, [])
+        if not isinstance(value, list):
+            raise self._refuse(name, value, "must be a list of keywords or tags")
+        tags: set[str] = set()
+        for item in value:
+            path = attribute_path(item) if isinstance(item, str) else None
+            if path is None or len(path) > 1:
+                raise self._refuse(name, item, "must be a keyword of the dictionary or a tag")
+            tags.update(path)
+        return frozenset(tags)
 
     def address(self, name: str, default: str) -> str:
         value = self.text(name, default)

@@ -34,6 +34,9 @@ class Answering(SeriesSource):
             raise self.failure
 
 
+ROOTS = {"pacs": "/pacs/pacs/dicom-web/"}
+
+
 @pytest.fixture
 def source() -> SeriesSource:
     return Answering([ct_slice(number, size=8) for number in range(1, 4)], NAME)
@@ -53,7 +56,14 @@ def retrieve(source: SeriesSource) -> Iterator[RetrieveService]:
 @pytest.fixture
 def handler(source: SeriesSource, retrieve: RetrieveService) -> StatusHandler:
     prefetch = PrefetchHandler(PrefetchService(retrieve))
-    return StatusHandler((source,), retrieve, MemoryTier(1 << 20), prefetch, lambda: "")
+    return StatusHandler(
+        (source,),
+        retrieve,
+        MemoryTier(1 << 20),
+        prefetch,
+        lambda: "",
+        ROOTS,
+    )
 
 
 def get(handler: StatusHandler, what: str, **query: str) -> Response:

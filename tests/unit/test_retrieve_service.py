@@ -650,3 +650,87 @@ def test_anothers_leaving_does_not_concern_a_single_fetch(
             leaving.result(10)
         source.gate.set()
         assert single.result(10).sop_instance_uid == instance_uid(2)
+
+
+def test_two_pacs_hold_parts_of_one_series(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    here, there = SeriesSource(source.objects[:4], "a"), SeriesSource(source.objects[3:], "b")
+    service = serve(here, there)
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+    landed(service)
+    assert archive.records[SERIES].expected == SLICES
+    assert here.retrieved == [WHOLE]
+    assert there.retrieved == [only(5, 6)], "the fourth is here already"
+
+
+@pytest.mark.parametrize("fails_after", [0, 2])
+def test_the_next_pacs_brings_what_the_first_fails_to(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive, fails_after: int
+) -> None:
+    broken = SeriesSource(source.objects, "broken")
+    broken.fails_after, broken.failure = fails_after, PacsUnavailable("broken", "connection lost")
+    service = serve(broken, source)
+    holdings = service.ensure_series(SERIES, HERE)
+    assert (holdings.sop_instance_uids, holdings.warning) == (ALL, None)
+    landed(service)
+    assert archive.records[SERIES].source == "pacs"
+    assert len(broken.retrieved) == 1, "not waited for while another has it"
+
+
+def test_the_next_pacs_brings_an_instance_the_first_fails_to(
+    serve: Serve, source: SeriesSource
+) -> None:
+    broken = SeriesSource(source.objects, "broken")
+    broken.fails_after, broken.failure = 0, PacsFailure("broken", "C-GET: out of resources", 0xA702)
+    assert serve(broken, source).instance(ref(2)).sop_instance_uid == instance_uid(2)
+
+
+def test_the_first_failure_is_told_where_every_pacs_fails(
+    serve: Serve, source: SeriesSource
+) -> None:
+    first, second = SeriesSource(source.objects, "first"), SeriesSource(source.objects, "second")
+    for one in (first, second):
+        one.fails_after, one.failure = 0, PacsUnavailable(one.name, "connection lost")
+    service = serve(first, second)
+    with pytest.raises(PacsUnavailable, match="first"):
+        service.ensure_series(SERIES, HERE)
+    with pytest.raises(PacsUnavailable, match="first"):
+        service.instance(ref(1))
+
+
+def test_one_pacs_only(serve: Serve, source: SeriesSource) -> None:
+    other = SeriesSource([ct_slice(1, series=2, size=8)], "other")
+    service = serve(source, other)
+    of_other = service.only("other")
+    with pytest.raises(NotFound):
+        of_other.ensure_series(SERIES, HERE)
+    with pytest.raises(NotFound):
+        of_other.instance(ref(1))
+    assert [one.series_instance_uid for one in of_other.study_series(study_uid())[0]] == [
+        series_uid(2)
+    ]
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+    assert of_other.instance(ref(1)).sop_instance_uid == instance_uid(1), "what is here is served"
+
+
+def test_who_asks_all_is_not_answered_by_who_asked_one(serve: Serve, source: SeriesSource) -> None:
+    """Both want the same at the same time; one PACS fails, the other has it."""
+    down = SeriesSource(source.objects, "down")
+    down.gate = threading.Event()
+    down.fails_after, down.failure = 1, PacsUnavailable("down", "connection lost")
+    service = serve(source, down)
+    with ThreadPoolExecutor(4) as threads:
+        narrow = threads.submit(service.only("down").ensure_series, SERIES, HERE)
+        narrow_one = threads.submit(service.only("down").instance, ref(6))
+        while len(down.retrieved) < 2:
+            time.sleep(0.002)
+        wide = threads.submit(service.ensure_series, SERIES, HERE)
+        wide_one = threads.submit(service.instance, ref(6))
+        time.sleep(0.05)
+        down.gate.set()
+        assert wide.result(20).sop_instance_uids == ALL
+        assert wide_one.result(20).sop_instance_uid == instance_uid(6)
+        assert wide.result().warning is None
+        for future in (narrow, narrow_one):
+            future.exception(20)

@@ -868,3 +868,24 @@ def _plainly(one: Study, pairs: list[tuple[str, str]]) -> bool:
         "00080061": {"vr": "CS", "Value": [s.attributes["00080060"] for s in one.series]},
     }
     return matches(complete, parse_search_query(pairs, Level.STUDY).matching_keys)
+
+
+# ---- one PACS of several
+
+
+def test_one_pacs_under_its_name() -> None:
+    here = FakeArchive([study("1.2.1"), study("1.2.9")])
+    one, other = FakePacs([study("1.2.1")], name="one"), FakePacs([study("1.2.2")], name="other")
+    both = service(one, other, archive=here)
+    assert sorted(uids(search(both).rows)) == ["1.2.1", "1.2.2", "1.2.9"]
+    (row,) = search(both.only("one")).rows
+    assert values(row, "0020000D") == ["1.2.1"], "what is stored and not there stays out"
+    assert values(row, "00080056") == ["ONLINE"]
+    assert uids(search(both.only("other")).rows) == ["1.2.2"]
+
+
+def test_one_pacs_that_fails_is_an_error_whatever_is_stored() -> None:
+    failing = FakePacs([], name="one", fails=PacsUnavailable("one", "connection refused"))
+    both = service(failing, FakePacs([study("1.2.2")]), archive=FakeArchive([study("1.2.1")]))
+    with pytest.raises(PacsUnavailable):
+        search(both.only("one"))

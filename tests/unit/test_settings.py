@@ -38,6 +38,7 @@ def test_everything_said() -> None:
                 },
                 "Ohif": {"Root": "/viewer/", "Directory": "/opt/ohif"},
                 "Memory": {"MaxMegabytes": 64},
+                "Search": {"MaxResults": 100},
                 "Pacs": {
                     "b": {
                         "Retrieve": "c-move",
@@ -47,6 +48,10 @@ def test_everything_said() -> None:
                         "AcseTimeout": 2,
                         "DimseTimeout": 3.5,
                         "IdleTimeout": 4,
+                        "Root": "/b/",
+                        "SearchTimeout": 5,
+                        "CharacterSet": "\\ISO 2022 IR 87",
+                        "MatchHere": ["ModalitiesInStudy", "00080020"],
                     }
                 },
             },
@@ -61,8 +66,27 @@ def test_everything_said() -> None:
     assert (settings.ohif_root, str(settings.ohif_directory)) == ("/viewer/", "/opt/ohif")
     assert settings.memory_bytes == 64 << 20
     assert settings.pacs == (
-        PacsSettings("b", "B", "10.0.0.2", 11112, "c-move", 1, True, 1.0, 2.0, 3.5, 4.0),
+        PacsSettings(
+            *("b", "B", "10.0.0.2", 11112, "c-move", 1, True, 1.0, 2.0, 3.5, 4.0),
+            root="/b/",
+            search_timeout_s=5.0,
+            character_set="\\ISO 2022 IR 87",
+            match_here=frozenset({"00080061", "00080020"}),
+        ),
     )
+    assert settings.search_max_results == 100
+
+
+def test_every_pacs_whose_name_goes_into_a_path_has_a_root_of_its_own() -> None:
+    modalities = {"a-1": PACS, "b c": PACS, "..": PACS, "d": PACS}
+    settings = read_settings(
+        {
+            "DicomModalities": modalities,
+            "Farsight": {"Pacs": {**{name: {} for name in modalities}, "d": {"Root": ""}}},
+        }
+    )
+    roots = {pacs.name: pacs.root for pacs in settings.pacs}
+    assert roots == {"a-1": "/pacs/a-1/dicom-web/", "b c": "", "..": "", "d": ""}
 
 
 def test_without_a_choice_every_modality_that_allows_find_is_a_source() -> None:
@@ -120,6 +144,20 @@ def test_without_a_choice_every_modality_that_allows_find_is_a_source() -> None:
             "goes together",
         ),
         ({"Pacs": {"a": {"UserIdentity": "x"}}}, "Farsight.Pacs.a.UserIdentity", "object"),
+        ({"Search": {"MaxResults": 99}}, "Farsight.Search.MaxResults", "100"),
+        ({"Pacs": {"a": {"Root": "/a"}}}, "Farsight.Pacs.a.Root", "both slashes"),
+        ({"Pacs": {"a": {"Root": "/dicom-web/a/"}}}, "Farsight.Pacs.a.Root", "Farsight.Root"),
+        ({"Pacs": {"a": {"Root": "/studies/a/"}}}, "Farsight.Pacs.a.Root", "Orthanc's own"),
+        ({"Root": "/pacs/"}, "Farsight.Pacs.a.Root", "below Farsight.Root"),
+        ({"Pacs": {"a": {"CharacterSet": "latin1"}}}, "Farsight.Pacs.a.CharacterSet", "ISO_IR"),
+        (
+            {"Pacs": {"a": {"CharacterSet": "ISO_IR 192\\ISO 2022 IR 87"}}},
+            "Farsight.Pacs.a.CharacterSet",
+            "defined terms",
+        ),
+        ({"Pacs": {"a": {"MatchHere": "Modality"}}}, "Farsight.Pacs.a.MatchHere", "list"),
+        ({"Pacs": {"a": {"MatchHere": ["Modalty"]}}}, "Farsight.Pacs.a.MatchHere", "keyword"),
+        ({"Pacs": {"a": {"SearchTimeout": 0}}}, "Farsight.Pacs.a.SearchTimeout", "seconds"),
     ],
 )
 def test_refused(section: Any, key: str, allowed: str) -> None:

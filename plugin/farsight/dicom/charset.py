@@ -42,6 +42,16 @@ def character_sets(raw: bytes) -> CharacterSets:
     return _of_terms(tuple(_corrected(term) for term in terms))
 
 
+def is_character_set(value: str) -> bool:
+    """Whether these are defined terms, exactly as written; the first may be empty."""
+    first, *others = value.split("\\")
+    if others and first in STAND_ALONE_ENCODINGS:
+        return False
+    return first in python_encoding and all(
+        term and term in python_encoding and term not in STAND_ALONE_ENCODINGS for term in others
+    )
+
+
 @functools.lru_cache(maxsize=256)
 def _of_terms(terms: tuple[str, ...]) -> CharacterSets:
     first, *others = terms

@@ -41,14 +41,21 @@ class Flights:
         return flight
 
     def begin(
-        self, series: SeriesRef, urgency: Urgency, fly: Callable[[SeriesFlight], None]
+        self,
+        series: SeriesRef,
+        urgency: Urgency,
+        sources: frozenset[str],
+        fly: Callable[[SeriesFlight], None],
     ) -> SeriesFlight:
-        """A flight, unless another thread was faster: then that one, joined."""
+        """A flight, unless another thread was faster: then that one, joined.
+
+        `sources`: the names of the PACS that `fly` asks.
+        """
         with self._lock:
             flight = self._under_way.get(series)
             if flight is not None and flight.join(urgency):
                 return flight
-            begun = self._under_way[series] = SeriesFlight(series, urgency)
+            begun = self._under_way[series] = SeriesFlight(series, urgency, sources)
         begun.ticket = self._bulk.submit(series.study_instance_uid, lambda: fly(begun), urgency)
         if begun.is_waited_for:  # joined before the ticket could be seen
             self._bulk.raise_urgency(begun.ticket)

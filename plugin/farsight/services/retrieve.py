@@ -11,6 +11,7 @@ Laws:
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ from farsight.services.retrieve_statistics import RetrieveStatistics
 from farsight.services.series_fetch import SeriesFetch
 from farsight.services.series_flight import SeriesFlight
 from farsight.services.single_fetch import SingleFetches
-from farsight.services.source_listing import SourceListing
+from farsight.services.source_listing import SourceListing, union
 
 LOG = logging.getLogger("farsight.retrieve")
 
@@ -70,17 +71,21 @@ class RetrieveService:
             self._listing, archive, self._intake, self._flights.of, limits.wait_s
         )
 
+    def only(self, source: str) -> RetrieveService:
+        """The same service with one PACS to fetch from; all it holds and does is shared."""
+        fewer = copy.copy(self)
+        fewer._listing = self._listing.only(source)
+        fewer._single = self._single.only(fewer._listing)
+        return fewer
+
     def close(self) -> None:
         self._bulk.close()
 
-    # ---- series
-
     def ensure_series(self, series: SeriesRef, presence: Presence) -> Holdings:
-        """Blocks until the series is here, or the client has left.
+        """Blocks until the series is here. One the PACS can't deliver whole comes with a warning.
 
         Raises: NotFound, PacsError (nothing here and the PACS failed, or it failed in the
-        middle), ArchiveError, ClientGone. A series the PACS can't deliver whole comes with a
-        warning.
+        middle), ArchiveError, ClientGone.
         """
         return self.ensure_all((series,), presence)[0]
 
@@ -90,7 +95,7 @@ class RetrieveService:
         try:
             for series in wanted:
                 started.append((series, self._start(series)))
-            return [self._settle(series, flight, presence) for series, flight in started]
+            return [self._arrive(series, flight, presence) for series, flight in started]
         finally:
             for _, flight in started:
                 if flight is not None:
@@ -130,7 +135,26 @@ class RetrieveService:
             return flight
         if self._is_complete(series) or not self._listing.has_sources:
             return None
-        return self._flights.begin(series, urgency, self._fly)
+        return self._flights.begin(series, urgency, self._listing.sources, self._fly)
+
+    def _arrive(
+        self, series: SeriesRef, flight: SeriesFlight | None, presence: Presence
+    ) -> Holdings:
+        """What came; a flight that asked fewer sources doesn't have the last word."""
+        asked_all = flight is None or self._listing.sources <= flight.sources
+        try:
+            found = self._settle(series, flight, presence)
+            if asked_all or found.warning is None:
+                return found
+        except (NotFound, PacsError):
+            if asked_all:
+                raise
+        again = self._start(series)
+        try:
+            return self._settle(series, again, presence)
+        finally:
+            if again is not None:
+                again.leave()
 
     def _settle(
         self, series: SeriesRef, flight: SeriesFlight | None, presence: Presence
@@ -167,10 +191,12 @@ class RetrieveService:
         try:
             if flight.stop_error is not None:
                 raise flight.stop_error
-            listing = self._listing.series_instances(flight.series)
-            held = listing.expected.among(self._intake.held(flight.series))
-            flight.expect(listing.pacs.name, listing.expected, held, certain=listing.certain)
-            self._fetch.fetch(listing, flight)
+            listings = self._listing.series_instances(flight.series)
+            expected = union(listings)
+            held = expected.among(self._intake.held(flight.series))
+            certain = all(listing.certain for listing in listings)
+            flight.expect(listings[0].pacs.name, expected, held, certain=certain)
+            self._fetch.fetch(listings, flight)
         except FarsightError as error:
             level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING
             LOG.log(level, "series %s: %s", flight.series.series_instance_uid, error)
@@ -243,8 +269,6 @@ class RetrieveService:
             return found
         deleted = NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
         raise self._single.why_not_stored(ref) or deleted
-
-    # ---- studies
 
     def study_series(self, study_instance_uid: str) -> tuple[tuple[SeriesRef, ...], str | None]:
         """The series of a study, at the PACS and here, and a warning if a PACS didn't answer.

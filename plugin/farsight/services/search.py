@@ -6,6 +6,7 @@ error or a warning, never silence; the order is the same for every page.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class SearchService:
         )
         if archive is not None:
             self._sources += (ArchiveSource(archive),)
+        self._at_a_pacs = False
         self._spans = [Spans() for _ in self._sources]
         self._counter = Counter(contents or ContentsCache())
 
@@ -95,6 +97,8 @@ class SearchService:
         notes = [note for descent in descents for note in descent.notes]
         found = self._matching(query, outcomes, notes)
         joined, doubled = join_rows(found, query.level)
+        if self._at_a_pacs:  # what is here says how near it is, and is nothing of its own
+            joined = [row for row in joined if any(one.ae_title is not None for one in row.rows)]
         ordered = in_order(query.level, joined, lambda row: row.rows[0].attributes)
         paging = Paging(self._sources, self._counter, query, self._limits.page)
         page, remaining = paging.page(ordered)
@@ -111,6 +115,19 @@ class SearchService:
         ]
         self._log(query, outcomes, len(rows))
         return SearchResult(rows, tuple(dict.fromkeys(texts)))
+
+    def only(self, pacs: str) -> SearchService:
+        """The same service for what one PACS has, under its name; what is known is shared."""
+        fewer = copy.copy(self)
+        chosen = [
+            (source, spans)
+            for source, spans in zip(self._sources, self._spans, strict=True)
+            if source.pacs in (pacs, None)
+        ]
+        fewer._sources = tuple(source for source, _ in chosen)
+        fewer._spans = [spans for _, spans in chosen]
+        fewer._at_a_pacs = True
+        return fewer
 
     def _ask(
         self, query: SearchQuery, scope: ResourcePath

@@ -37,6 +37,11 @@ class SearchSource(Protocol):
         ...
 
     @property
+    def pacs(self) -> str | None:
+        """The name of the PACS; None for the archive."""
+        ...
+
+    @property
     def ae_title(self) -> str | None:
         """Its AE title; None for the archive."""
         ...
@@ -60,6 +65,7 @@ class ArchiveSource:
     """The archive: no habits."""
 
     name = "the local store"
+    pacs: str | None = None
     ae_title: str | None = None
 
     def __init__(self, archive: Archive) -> None:
@@ -86,6 +92,7 @@ class PacsSource:
         self, pacs: Pacs, universal_tags: frozenset[str] = frozenset(), answers_live_s: float = 0.0
     ) -> None:
         self._pacs = pacs
+        self.pacs = pacs.name
         self._recent = RecentAnswers(answers_live_s)
         self._universal_tags = universal_tags
         self._takes_uid_lists = True

@@ -15,7 +15,7 @@ from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.intake import Intake, arrivals_of
 from farsight.services.series_flight import SeriesFlight
-from farsight.services.source_listing import Listing
+from farsight.services.source_listing import Listing, Listings
 
 #: Instances per request when a series is split: a request costs a round trip, each of them too.
 _PART = 40
@@ -38,30 +38,53 @@ class SeriesFetch:
         self._limits = limits
         self._flight_of = flight_of
 
-    def fetch(self, listing: Listing, flight: SeriesFlight) -> None:
+    def fetch(self, listings: Listings, flight: SeriesFlight) -> None:
+        """From each PACS what it has and is still missing, the next where one falls short.
+
+        Raises: RetrieveIncomplete, a PacsError, ArchiveError, ClientGone.
+        """
+        first: tuple[Listing, PacsError | None] | None = None
+        for position, listing in enumerate(listings):
+            if not _lacking(listing, flight):
+                continue
+            flight.source = listing.pacs.name
+            failure = self._from_one(listing, flight, is_last=position == len(listings) - 1)
+            if first is None and _lacking(listing, flight):
+                first = listing, failure
+        if first is None or not (lacking := flight.lacks()):
+            return
+        listing, failure = first
+        expected = flight.expected or listing.expected
+        came = expected.count - lacking
+        if failure is None or (came and failure.dimse_status is not None):
+            why = "" if failure is None else failure.what
+            raise RetrieveIncomplete(listing.pacs.name, came, expected.count, why)
+        raise failure
+
+    def _from_one(
+        self, listing: Listing, flight: SeriesFlight, *, is_last: bool
+    ) -> PacsError | None:
         """Asks again for what is missing, with a growing pause, until all is here or time is over.
 
-        Raises: RetrieveIncomplete, the last PacsError, ArchiveError, ClientGone.
+        Returns the last failure. One that can't be reached isn't waited for while another may
+        have the same. Raises: ArchiveError, ClientGone.
         """
         failure: PacsError | None = None
         for attempt in range(self._limits.passes):
-            if attempt and flight.lacks():
+            if attempt and _lacking(listing, flight):
                 time.sleep(self._limits.backoff_s * 2 ** (attempt - 1))
             interrupted = True
             while interrupted:
-                if not flight.lacks():
-                    return
+                if not _lacking(listing, flight):
+                    return None
                 if flight.stop_error is not None:
                     raise flight.stop_error
-                failure = self._one_pass(listing, flight, sorted(flight.missing()), attempt)
+                missing = sorted(_missing(listing, flight))
+                failure = self._one_pass(listing, flight, missing, attempt)
                 interrupted = isinstance(failure, RetrieveInterrupted)
-        if lacking := flight.lacks():
-            expected = listing.expected.count
-            came = expected - lacking
-            if failure is None or (came and failure.dimse_status is not None):
-                why = "" if failure is None else failure.what
-                raise RetrieveIncomplete(listing.pacs.name, came, expected, why)
-            raise failure
+            if failure is not None and failure.dimse_status is None and not is_last:
+                break
+        return failure
 
     def _one_pass(
         self, listing: Listing, flight: SeriesFlight, missing: Sequence[str], attempt: int
@@ -144,3 +167,13 @@ class SeriesFetch:
         if flight.lacks():
             self._archive.reload(flight.series.study_instance_uid)
             flight.stored(self._intake.held(flight.series))
+
+
+def _missing(listing: Listing, flight: SeriesFlight) -> frozenset[str]:
+    """By name, of what this PACS lists."""
+    return flight.missing() & listing.expected.instances.keys()
+
+
+def _lacking(listing: Listing, flight: SeriesFlight) -> int:
+    """How many; a PACS that only counts may have any of them."""
+    return len(_missing(listing, flight)) if listing.expected.listed else flight.lacks()

@@ -20,9 +20,16 @@ from farsight.services.presence import ClientGone, Presence
 class SeriesFlight:
     """The state shared by the thread that fetches and the threads that wait. Thread-safe."""
 
-    def __init__(self, series: SeriesRef, urgency: Urgency = Urgency.ASKED) -> None:
-        """`urgency`: of whoever begins it, who counts as the first to want it."""
+    def __init__(
+        self,
+        series: SeriesRef,
+        urgency: Urgency = Urgency.ASKED,
+        sources: frozenset[str] = frozenset(),
+    ) -> None:
+        """`urgency`: of whoever begins it, who counts as the first to want it. `sources`: the
+        names of the PACS that are asked."""
         self.series = series
+        self.sources = sources
         self.ticket: Ticket | None = None
         self.started_at = time.time()
         self.source = ""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
+import copy
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +13,7 @@ from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.ps318.dicom_json import DicomJson
 from farsight.services.holdings import Holdings
+from farsight.services.metadata_cache import CachedSeries, MetadataCache
 from farsight.services.presence import Presence
 from farsight.services.retrieve import RetrieveService
 
@@ -29,17 +28,6 @@ class Metadata:
     warnings: tuple[str, ...] = ()
 
 
-class _CachedSeries:
-    """The metadata of one series as it was at one version of the archive."""
-
-    __slots__ = ("json", "version", "zipped")
-
-    def __init__(self, version: int, json: bytes) -> None:
-        self.version = version
-        self.json = json
-        self.zipped: bytes | None = None
-
-
 class ServeService:
     """Reads through the retrieve service; keeps the metadata of complete series. Thread-safe."""
 
@@ -48,11 +36,14 @@ class ServeService:
     ) -> None:
         self._retrieve = retrieve
         self._archive = archive
-        self._max_bytes = max_metadata_bytes
         self._json = DicomJson()
-        self._lock = threading.Lock()
-        self._cached: OrderedDict[tuple[SeriesRef, str], _CachedSeries] = OrderedDict()
-        self._bytes = 0
+        self._cache = MetadataCache(max_metadata_bytes)
+
+    def only(self, source: str) -> ServeService:
+        """The same service with one PACS to fetch from; what is kept is shared."""
+        fewer = copy.copy(self)
+        fewer._retrieve = self._retrieve.only(source)
+        return fewer
 
     def instance(self, ref: InstanceRef) -> DicomObject:
         """One instance. Raises: NotFound, PacsError, ArchiveError, MalformedDicom."""
@@ -99,7 +90,7 @@ class ServeService:
             rows = [self._row(series, header, root, _with_pixels) for header in headers]
             return Metadata(_in_order(rows))
         holdings = self.series(series, presence)  # at once where the series is known to be complete
-        cached = self._lookup(series, root)
+        cached = self._cache.get(series, root, self._archive.series_version(series))
         if cached is not None and holdings.warning is None:
             return Metadata(cached.json)
         return self._build(holdings, root)
@@ -113,22 +104,7 @@ class ServeService:
 
     def zipped(self, series: SeriesRef, root: str, metadata: Metadata) -> bytes:
         """The gzip form of a series' metadata, kept beside it."""
-        with self._lock:
-            cached = self._cached.get((series, root))
-        if cached is None or cached.json is not metadata.json:
-            return gzip.compress(metadata.json, 4)
-        if cached.zipped is None:
-            cached.zipped = gzip.compress(cached.json, 6)
-        return cached.zipped
-
-    def _lookup(self, series: SeriesRef, root: str) -> _CachedSeries | None:
-        with self._lock:
-            cached = self._cached.get((series, root))
-            if cached is not None:
-                self._cached.move_to_end((series, root))
-        if cached is None or cached.version != self._archive.series_version(series):
-            return None
-        return cached
+        return self._cache.zipped(series, root, metadata.json)
 
     def _build(self, holdings: Holdings, root: str) -> Metadata:
         series = holdings.series
@@ -136,7 +112,7 @@ class ServeService:
         text = _in_order(rows)
         if holdings.warning is not None:
             return Metadata(text, (holdings.warning,))
-        self._keep(series, root, _CachedSeries(holdings.version, text))
+        self._keep(series, root, CachedSeries(holdings.version, text))
         return Metadata(text)
 
     def _row(
@@ -153,16 +129,10 @@ class ServeService:
         text = complete(self._json.encode(instance, bulk_data_root), bulk_data_root)
         return _Row(number is None, number or 0, uid, text)
 
-    def _keep(self, series: SeriesRef, root: str, cached: _CachedSeries) -> None:
-        if cached.version != self._archive.series_version(series):
-            return  # it grew while it was built, say by storing; the next one is kept
-        with self._lock:
-            old = self._cached.pop((series, root), None)
-            self._bytes += len(cached.json) - (0 if old is None else len(old.json))
-            self._cached[(series, root)] = cached
-            while self._bytes > self._max_bytes and len(self._cached) > 1:
-                _, evicted = self._cached.popitem(last=False)
-                self._bytes -= len(evicted.json)
+    def _keep(self, series: SeriesRef, root: str, cached: CachedSeries) -> None:
+        if cached.version == self._archive.series_version(series):
+            self._cache.put(series, root, cached)
+        # else it grew while it was built, say by storing; the next one is kept
 
 
 class _Row(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from farsight.errors import (
     ArchiveError,
     FarsightError,
+    PacsError,
     PacsRefusedContexts,
     PacsTimeout,
     RetrieveIncomplete,
@@ -17,16 +20,18 @@ from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.services.intake import Intake
 from farsight.services.series_flight import SeriesFlight
-from farsight.services.source_listing import SourceListing
+from farsight.services.source_listing import Listing, SourceListing
 
+LOG = logging.getLogger("farsight.retrieve")
 _MOST_FAILED = 100
 _ATTEMPTS = 4  # as many as there are ways to negotiate for an unknown class
 
 
 class _Fetch:
-    """One instance under way; others who want it wait for `done`."""
+    """One instance under way; others who want it wait for `done`. sources: who is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: frozenset[str]) -> None:
+        self.sources = sources
         self.done = threading.Event()
         self.error: FarsightError | None = None
         self.storing_error: ArchiveError | None = None
@@ -52,6 +57,12 @@ class SingleFetches:
         self._under_way: dict[InstanceRef, _Fetch] = {}
         self._failed: OrderedDict[InstanceRef, ArchiveError] = OrderedDict()
 
+    def only(self, listing: SourceListing) -> SingleFetches:
+        """The same, asked of fewer sources; what is under way is shared."""
+        fewer = copy.copy(self)
+        fewer._listing = listing
+        return fewer
+
     def ensure(self, ref: InstanceRef) -> None:
         """Blocks until the instance is here. Raises: NotFound, PacsError, ArchiveError."""
         while not self._intake.is_here(ref):
@@ -59,12 +70,12 @@ class SingleFetches:
                 fetch = self._under_way.get(ref)
                 mine = fetch is None
                 if fetch is None:
-                    fetch = self._under_way[ref] = _Fetch()
+                    fetch = self._under_way[ref] = _Fetch(self._listing.sources)
             if mine:
                 self._run(ref, fetch)
             elif not fetch.done.wait(self._wait_s):
                 raise PacsTimeout("", f"instance not retrieved in {self._wait_s:g} s")
-            if fetch.error is not None:
+            if fetch.error is not None and self._listing.sources <= fetch.sources:
                 raise fetch.error
 
     def stored(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
@@ -99,7 +110,18 @@ class SingleFetches:
             fetch.done.set()
 
     def _fetch(self, ref: InstanceRef, fetch: _Fetch) -> None:
-        listing = self._listing.instance(ref)
+        """From the first PACS that delivers it; the first failure counts."""
+        failure: PacsError | None = None
+        for listing in self._listing.instance(ref):
+            try:
+                return self._fetch_from(listing, ref, fetch)
+            except PacsError as error:
+                LOG.warning("instance %s: %s", ref.sop_instance_uid, error)
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def _fetch_from(self, listing: Listing, ref: InstanceRef, fetch: _Fetch) -> None:
         uids = (ref.sop_instance_uid,)
         for attempt in range(_ATTEMPTS):
             classes = listing.classes_of(uids, attempt)

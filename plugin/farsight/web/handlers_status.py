@@ -35,7 +35,10 @@ class StatusHandler:
         tier: MemoryTier,
         prefetch: PrefetchHandler,
         full_door_url: Callable[[], str],
+        roots: Mapping[str, str],
     ) -> None:
+        """`roots`: name of a PACS -> where it alone is searched, "" for nowhere."""
+        self._roots = roots
         self._sources = sources
         self._prefetch = prefetch
         self._retrieve = retrieve
@@ -76,13 +79,21 @@ class StatusHandler:
             "full_door": self._full_door_url(),
             "memory_bytes": self._tier.resident_bytes,
             "retrieves": len(self._retrieve.progress()),
-            "pacs": [_pacs_status(pacs) for pacs in self._sources],
+            "pacs": [
+                {**_pacs_status(pacs), "root": self._roots.get(pacs.name, "")}
+                for pacs in self._sources
+            ],
         }
 
     def _page(self) -> str:
         status = self._status()
         sources = "".join(
-            _row(pacs["name"], pacs["ae_title"], "answers" if pacs["ok"] else pacs["error"])
+            _row(
+                pacs["name"],
+                pacs["ae_title"],
+                pacs["root"],
+                "answers" if pacs["ok"] else pacs["error"],
+            )
             for pacs in status["pacs"]
         )
         flights = "".join(_flight_row(flight) for flight in self._retrieve.progress())
@@ -135,7 +146,7 @@ h1 span {{ color: #888; font-size: 1rem; font-weight: normal }}
 </style></head><body>
 <h1>Farsight <span>{version}</span></h1>
 <h2>PACS</h2>
-<table><tr><th>Name</th><th>AE title</th><th>C-ECHO</th></tr>{sources}</table>
+<table><tr><th>Name</th><th>AE title</th><th>Its own root</th><th>C-ECHO</th></tr>{sources}</table>
 <h2>Retrieves</h2>
 <table><tr><th>Study</th><th>Series</th><th>PACS</th><th>Instances</th><th>Rate</th><th>State</th><th></th></tr>{flights}</table>
 <h2>The last retrieves</h2>

@@ -1,0 +1,59 @@
+"""The metadata of whole series, kept as text and gzipped, within a budget of bytes."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections import OrderedDict
+
+from farsight.model import SeriesRef
+
+
+class CachedSeries:
+    """The metadata of one series as it was at one version of the archive."""
+
+    __slots__ = ("json", "version", "zipped")
+
+    def __init__(self, version: int, json: bytes) -> None:
+        self.version = version
+        self.json = json
+        self.zipped: bytes | None = None
+
+
+class MetadataCache:
+    """By series and root, which stands in the BulkDataURIs. Thread-safe; the least recently used
+    goes first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._cached: OrderedDict[tuple[SeriesRef, str], CachedSeries] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, series: SeriesRef, root: str, version: int) -> CachedSeries | None:
+        """What was kept of it at this version."""
+        with self._lock:
+            cached = self._cached.get((series, root))
+            if cached is None or cached.version != version:
+                return None
+            self._cached.move_to_end((series, root))
+            return cached
+
+    def put(self, series: SeriesRef, root: str, cached: CachedSeries) -> None:
+        with self._lock:
+            old = self._cached.pop((series, root), None)
+            self._bytes += len(cached.json) - (0 if old is None else len(old.json))
+            self._cached[(series, root)] = cached
+            while self._bytes > self._max_bytes and len(self._cached) > 1:
+                _, evicted = self._cached.popitem(last=False)
+                self._bytes -= len(evicted.json)
+
+    def zipped(self, series: SeriesRef, root: str, json: bytes) -> bytes:
+        """The gzip form, kept beside the text if that is the one kept."""
+        with self._lock:
+            cached = self._cached.get((series, root))
+        if cached is None or cached.json is not json:
+            return gzip.compress(json, 4)
+        if cached.zipped is None:
+            cached.zipped = gzip.compress(json, 6)
+        return cached.zipped
