@@ -115,7 +115,9 @@ def dcmqrscp(
 
 
 @contextmanager
-def orthanc_pacs(directory: Path, files: Sequence[Path], move_port: int = 1) -> Iterator[Peer]:
+def orthanc_pacs(
+    directory: Path, files: Sequence[Path], move_port: int = 1, **configuration: object
+) -> Iterator[Peer]:
     """A second Orthanc, without DICOMweb."""
     process = OrthancProcess(
         directory,
@@ -124,6 +126,7 @@ def orthanc_pacs(directory: Path, files: Sequence[Path], move_port: int = 1) -> 
             "DicomModalities": {"farsight": ["FARSIGHT", "127.0.0.1", move_port]},
             "OverwriteInstances": True,
             "TranscodeDicomProtocol": False,
+            **configuration,
         },
     )
     process.start()

@@ -177,4 +177,5 @@ def _address(settings: Settings, pacs: PacsSettings) -> PacsAddress:
         if tls is None
         else client_context(tls.trusted_certificates, tls.certificate, tls.private_key),
         user_identity=UserIdentity(pacs.username, pacs.passcode) if pacs.username else None,
+        character_set=pacs.character_set,
     )

@@ -41,6 +41,7 @@ class Quirks:
     no_counts: bool = False  # knows no NumberOf… attribute
     zero_counts: bool = False  # sends zeros for those it doesn't know
     case_sensitive_names: bool = False
+    only_finds_ascii: bool = False  # compares the bytes it stored with those it is sent
     ignores_keys: bool = False  # returns everything below the UIDs given
     refuses_uid_lists: bool = False
     repeats_rows: bool = False  # one answer per instance, whatever the level
@@ -162,6 +163,8 @@ class FakePacs:
     def _matches(self, key: IdentifierKey, stored: str | None) -> bool:
         if stored is None:  # an unsupported key is ignored (PS3.4 C.2.2.1.3)
             return True
+        if self.quirks.only_finds_ascii and not key.value.isascii():
+            return False
         if self.quirks.ignores_keys and key.tag not in UNIQUE.values():
             return True
         return key_matches(key, stored, fold_names=not self.quirks.case_sensitive_names)

@@ -45,6 +45,8 @@ class Script:
     sends_nothing: C-GET is offered, and none of the contexts to send anything on.
     ends_kept: the second C-FIND on an association is answered by its abort.
     offers_headers: instances without bulk data are to be had (PS3.4 Z), without any pause.
+    refuses_utf_8: the status of a C-FIND whose Specific Character Set is UTF-8; 0 takes it.
+    names_no_set: rows don't name their Specific Character Set.
     moves_for_s: so long a C-MOVE takes, without a word, or until it is cancelled; it moves nothing.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
     """
@@ -59,6 +61,8 @@ class Script:
     sends_nothing: bool = False
     offers_headers: bool = False
     ends_kept: bool = False
+    refuses_utf_8: int = 0
+    names_no_set: bool = False
     moves_for_s: float = 0
 
 
@@ -77,6 +81,7 @@ class ScriptedPacs:
     def __init__(self, objects: Sequence[Dataset], **script: object) -> None:
         self.script = Script(**script)  # type: ignore[arg-type]
         self.asked: list[Asked] = []
+        self.character_sets: list[object] = []
         self._objects = list(objects)
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -186,6 +191,10 @@ class ScriptedPacs:
             event.assoc.abort()
             return
         self._found_on.add(id(event.assoc))
+        self.character_sets.append(identifier.get("SpecificCharacterSet"))
+        if self.script.refuses_utf_8 and self.character_sets[-1] == "ISO_IR 192":
+            yield self.script.refuses_utf_8, Dataset()
+            return
         unique = _UNIQUE[identifier.QueryRetrieveLevel]
         seen: set[str] = set()
         for found in self._matching(identifier):
@@ -197,6 +206,9 @@ class ScriptedPacs:
                 if element.tag in found:
                     row[element.tag] = found[element.tag]
             row.SpecificCharacterSet = "ISO_IR 192"
+            if self.script.names_no_set:  # pydicom writes Latin-1 then
+                row.PatientName = str(row.PatientName)
+                del row.SpecificCharacterSet
             row.QueryRetrieveLevel = identifier.QueryRetrieveLevel
             yield PENDING, row
 

@@ -249,11 +249,29 @@ def test_whether_a_pacs_tells_capitals_apart_is_asked_once() -> None:
         assert keys.get("00100010") == sent
 
 
+YAMADA = [study("1.2.1", _00100010="Yamada^Tarou=山田^太郎"), study("1.2.2")]
+
+
 @pytest.mark.parametrize("name", ["=山田*", "山田*", "山田^太郎"])
-def test_names_without_letters_need_no_probe(name: str) -> None:
-    pacs = FakePacs([study("1.2.1", _00100010="Yamada^Tarou=山田^太郎"), study("1.2.2")])
+def test_whether_a_pacs_finds_other_letters_is_asked_once(name: str) -> None:
+    finds, does_not = FakePacs(YAMADA), FakePacs(YAMADA, only_finds_ascii=True)
+    for pacs, is_sent in ((finds, True), (does_not, False)):
+        one = service(pacs)
+        assert uids(search(one, "/studies", ("PatientName", name)).rows) == ["1.2.1"]
+        pacs.asked.clear()
+        assert uids(search(one, "/studies", ("PatientName", name)).rows) == ["1.2.1"]
+        ((_, keys),) = pacs.asked
+        assert ("00100010" in keys) is is_sent
+
+
+@pytest.mark.parametrize("name", ["müller^jürgen", "M?LLER*", "*üller*"])
+def test_names_with_some_letters_of_ascii_need_no_probe(name: str) -> None:
+    pacs = FakePacs(
+        [study("1.2.1", _00100010="Müller^Jürgen"), study("1.2.2", _00100010="Moeller")],
+        only_finds_ascii=True,
+    )
     assert uids(search(service(pacs), "/studies", ("PatientName", name)).rows) == ["1.2.1"]
-    assert len(pacs.asked) == 1
+    assert not any("ü" in value for _, keys in pacs.asked for value in keys.values())
 
 
 def test_names_with_empty_components_or_further_groups_are_found() -> None:

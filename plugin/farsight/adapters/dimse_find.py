@@ -10,14 +10,18 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from farsight.adapters.dimse_exchange import Exchange
+from farsight.adapters.pacs_address import PacsAddress
 from farsight.dimse import commands, status
-from farsight.dimse.identifier_encoding import encode_identifier
+from farsight.dimse.identifier_encoding import encode_identifier, is_encodable
+from farsight.dimse.status import refuses_identifier
 from farsight.errors import MalformedDicom, PacsError, PacsFailure
 from farsight.model import Attributes, IdentifierKey, Level
 from farsight.ps318.dicom_json import identifier_attributes
 
 LOG = logging.getLogger("farsight.dimse")
 
+_UTF_8 = "ISO_IR 192"
+_UNIQUE_KEYS = ("00100020", "0020000D", "0020000E", "00080018")
 _STUDY, _PATIENT_ID = "0020000D", "00100020"
 #: Attributes that are asked for at PATIENT level (PS3.4 C.6.1.1.2).
 _OF_PATIENT = frozenset({"00100010", _PATIENT_ID, "00100021", "00100030", "00100032", "00100040"})
@@ -55,8 +59,10 @@ class PatientIds:
 class Finder:
     """Asks and reads rows. Thread-safe: every call leases an association of its own."""
 
-    def __init__(self, name: str, lease: Lease, patient_ids: PatientIds) -> None:
-        self._name = name
+    def __init__(self, address: PacsAddress, lease: Lease, patient_ids: PatientIds) -> None:
+        self._character_set = address.character_set
+        self._takes_utf_8 = True
+        self._name = address.name
         self._lease = lease
         self._patient_ids = patient_ids
 
@@ -83,7 +89,68 @@ class Finder:
     def _ask(
         self, exchange: Exchange, level: str, keys: Sequence[IdentifierKey]
     ) -> Generator[Attributes]:
-        identifier = encode_identifier(level, keys, exchange.transfer_syntax, "ISO_IR 192")
+        """In UTF-8; what isn't ASCII in the configured set as well.
+
+        A PACS that refuses UTF-8 is asked without it from then on.
+        """
+        is_ascii = all(key.value.isascii() for key in keys)
+        own = self._own_set(keys)
+        seen: set[tuple[str, ...]] = set()
+        if self._takes_utf_8:
+            try:
+                for row in self._ask_in(exchange, level, keys, _UTF_8):
+                    seen.add(_uids(row))
+                    yield row
+            except PacsFailure as error:
+                may_be_the_set = is_ascii or own is not None
+                if seen or not may_be_the_set or not refuses_identifier(error.dimse_status):
+                    raise
+                yield from self._without_utf_8(exchange, level, keys, own, error)
+                return
+            if is_ascii or own is None:
+                return
+        elif own is None and not is_ascii:
+            why = "C-FIND: takes no UTF-8, and these letters aren't in its CharacterSet"
+            raise PacsFailure(self._name, why)
+        for row in self._ask_in(exchange, level, keys, own):
+            if _uids(row) not in seen:
+                yield row
+
+    def _without_utf_8(
+        self,
+        exchange: Exchange,
+        level: str,
+        keys: Sequence[IdentifierKey],
+        own: str | None,
+        refusal: PacsFailure,
+    ) -> Generator[Attributes]:
+        """The same without UTF-8. Raises: `refusal` where that is refused too."""
+        rows = self._ask_in(exchange, level, keys, own)
+        try:
+            first = next(rows, None)
+        except PacsFailure as error:
+            if refuses_identifier(error.dimse_status):
+                raise refusal from error
+            raise
+        LOG.warning("PACS %r takes no UTF-8 (%s)", self._name, refusal)
+        self._takes_utf_8 = False
+        if first is not None:
+            yield first
+            yield from rows
+
+    def _own_set(self, keys: Sequence[IdentifierKey]) -> str | None:
+        """The configured set if the values can be written in it; None: no set, or none needed."""
+        own = self._character_set
+        return own if own and is_encodable(keys, own) else None
+
+    def _ask_in(
+        self,
+        exchange: Exchange,
+        level: str,
+        keys: Sequence[IdentifierKey],
+        character_set: str | None,
+    ) -> Generator[Attributes]:
+        identifier = encode_identifier(level, keys, exchange.transfer_syntax, character_set)
         message = exchange.ask(commands.C_FIND_RQ, identifier)
         while message.command.status in status.PENDING:
             row = self._row(message.data_set or b"", exchange.transfer_syntax)
@@ -106,7 +173,8 @@ class Finder:
 
     def _row(self, data_set: bytes, transfer_syntax_uid: str) -> Attributes:
         try:
-            return identifier_attributes(data_set, transfer_syntax_uid)
+            own = self._character_set or _UTF_8
+            return identifier_attributes(data_set, transfer_syntax_uid, own)
         except MalformedDicom as error:
             raise PacsFailure(self._name, f"C-FIND: a row can't be read ({error})") from error
 
@@ -143,6 +211,10 @@ class Finder:
         finally:
             rows.close()
         return [patient_id for patient_id in dict.fromkeys(found) if patient_id]
+
+
+def _uids(row: Attributes) -> tuple[str, ...]:
+    return tuple(_text(row, tag) for tag in _UNIQUE_KEYS)
 
 
 def _text(row: Attributes, tag: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 
 from farsight.adapters.association_pool import AssociationPool, StaleConnection
@@ -45,11 +45,7 @@ class DimsePacs:
         self._right_of_way = RightOfWay(address.name, self._serves_one_at_a_time)
         self._round_trip_s = 0.0
         self._patient_ids = PatientIds()
-        self._finder = Finder(
-            address.name,
-            lambda: self._exchange("C-FIND", contexts.FIND_MODELS, urgent=True),
-            self._patient_ids,
-        )
+        self._finder = Finder(address, self._finding, self._patient_ids)
         self._retriever = Retriever(
             address.name, self._exchange, self._find_patient_id, address.calling_ae_title
         )
@@ -147,6 +143,9 @@ class DimsePacs:
                 headers = connection.accepted.context_for(contexts.WITHOUT_BULK_DATA_GET)
                 self._learn(replace(self._manners, headers=headers is not None))
             yield Exchange(address.name, connection, sop_class_uids, operation)
+
+    def _finding(self) -> AbstractContextManager[Exchange]:
+        return self._exchange("C-FIND", contexts.FIND_MODELS, urgent=True)
 
     def _has_limit(self, most: int) -> None:
         self._learn(replace(self._manners, max_associations=most))

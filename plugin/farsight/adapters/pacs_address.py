@@ -27,6 +27,7 @@ class PacsAddress:
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
     tls: ssl.SSLContext | None = None
     user_identity: UserIdentity | None = None
+    character_set: str = ""  # it is asked in besides UTF-8
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"

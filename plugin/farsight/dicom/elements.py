@@ -34,7 +34,9 @@ class DataSet:
     Nothing is decoded until asked for; items of sequences are tokenized one at a time.
     """
 
-    __slots__ = ("_scanner", "big_endian", "body", "depth", "elements", "implicit", "parent")
+    __slots__ = (
+        "_scanner", "assumed_set", "big_endian", "body", "depth", "elements", "implicit", "parent",
+    )  # fmt: skip
 
     def __init__(self, scanner: Scanner, span: Span, parent: DataSet | None = None) -> None:
         """Tokenize body[span]. Raises MalformedDicom."""
@@ -42,6 +44,8 @@ class DataSet:
         self.implicit = span.implicit
         self.big_endian = span.big_endian
         self.parent = parent
+        #: The Specific Character Set of one that should name it, and doesn't.
+        self.assumed_set: bytes = b"" if parent is None else parent.assumed_set
         self.depth: int = parent.depth + 1 if parent else 0
         self._scanner = scanner
         self.elements: Elements = scanner.data_set(
@@ -108,9 +112,10 @@ class DataSet:
         level: DataSet | None = self
         while level is not None:
             if SPECIFIC_CHARACTER_SET in level.elements:
-                return character_sets(level.raw(SPECIFIC_CHARACTER_SET))
+                own = level.raw(SPECIFIC_CHARACTER_SET)
+                return character_sets(own if own.strip(b" \0") else self.assumed_set)
             level = level.parent
-        return character_sets(b"")
+        return character_sets(self.assumed_set)
 
     def pixel_representation(self) -> int:
         """0 for unsigned, 1 for signed pixels: of this data set or the nearest around it."""

@@ -6,6 +6,7 @@ decide goes as a universal key, because every row is matched again when it comes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from farsight.model import IdentifierKey, Level
@@ -27,6 +28,10 @@ _SENDABLE = frozenset(
     {"PN", "LO", "SH", "LT", "ST", "UC", "UR", "UT", "CS", "AE", "AS", "UI", "DA", "TM", "DT"}
     | {"IS", "DS", "US", "SS", "UL", "SL"}
 )
+
+
+_NOT_ASCII = re.compile(r"[*?]*[^\x00-\x7f][*?\x80-\U0010ffff]*")
+_ENOUGH_LEFT = 2
 
 
 def search_identifier(
@@ -71,7 +76,7 @@ def dimse_value(key: MatchingKey) -> str:
     """The key's value in DIMSE's form; "" (universal) where that can't say as much.
 
     UIDs become a list with backslashes. Alternatives of other VRs have no form of their own,
-    and neither has a key inside a sequence here. Names are widened.
+    and neither has a key inside a sequence here. Names are widened, and so is what isn't ASCII.
     """
     if len(key.path) > 1 or key.vr not in _SENDABLE:
         return ""
@@ -79,7 +84,8 @@ def dimse_value(key: MatchingKey) -> str:
         return "\\".join(key.values)
     if len(key.values) != 1:
         return ""
-    return _name_value(key.values[0]) if key.vr == "PN" else key.values[0]
+    value = _name_value(key.values[0]) if key.vr == "PN" else key.values[0]
+    return _without_letters_of_sets(value)
 
 
 def _name_value(name: str) -> str:
@@ -95,6 +101,18 @@ def _name_value(name: str) -> str:
     while "**" in wide:
         wide = wide.replace("**", "*")
     return wide
+
+
+def _without_letters_of_sets(value: str) -> str:
+    """`*` for what isn't ASCII, where enough remains to look for.
+
+    So the PACS needn't know UTF-8, nor compare letters in the encoding they are stored in, nor
+    know their capitals.
+    """
+    if value.isascii():
+        return value
+    wide = _NOT_ASCII.sub("*", value)
+    return wide if sum(c.isalnum() for c in wide) >= _ENOUGH_LEFT else value
 
 
 def _sorted(values: Mapping[str, str]) -> Iterable[tuple[str, str]]:

@@ -33,8 +33,9 @@ def encode_identifier(
         value = _value(key) if key.value else ([] if key.vr == "SQ" else None)
         data_set.add_new(int(key.tag, 16), key.vr, value)
     if character_set is not None:
-        data_set.add_new(_SPECIFIC_CHARACTER_SET, "CS", character_set)
-    _check_encodable(keys, character_set)
+        data_set.add_new(_SPECIFIC_CHARACTER_SET, "CS", character_set.split("\\"))
+    if (text := _unencodable(keys, character_set)) is not None:
+        raise UnicodeEncodeError(character_set or "ascii", text, 0, len(text), "not encodable")
     buffer = DicomBytesIO()
     buffer.is_little_endian = True
     buffer.is_implicit_VR = transfer_syntax_uid == IMPLICIT_LE
@@ -52,20 +53,30 @@ _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
 
 
 def _python_encoding(character_set: str | None) -> list[str]:
-    return convert_encodings(character_set or "ISO_IR 6")
+    return convert_encodings((character_set or "ISO_IR 6").split("\\"))
 
 
-def _check_encodable(keys: Sequence[IdentifierKey], character_set: str | None) -> None:
-    """pydicom replaces what doesn't fit; a query must never become another query."""
-    if all(key.value.isascii() for key in keys):
-        return
+def is_encodable(keys: Sequence[IdentifierKey], character_set: str | None) -> bool:
+    """Whether every value can be written in that set."""
+    return _unencodable(keys, character_set) is None
+
+
+def _unencodable(keys: Sequence[IdentifierKey], character_set: str | None) -> str | None:
+    """The first value that can't: pydicom replaces what doesn't fit, and a query must never
+    become another query."""
     encodings = _python_encoding(character_set)
-    for key in keys:
-        for encoding in encodings:
-            try:
-                key.value.encode(encoding)
-                break
-            except UnicodeEncodeError:
-                continue
-        else:
-            raise UnicodeEncodeError(encodings[0], key.value, 0, len(key.value), "not encodable")
+    values = (key.value for key in keys if not key.value.isascii())
+    return next((value for value in values if not _fits(value, encodings)), None)
+
+
+def _fits(text: str, encodings: Sequence[str]) -> bool:
+    """Whether each character is in one of the sets: code extensions switch between them."""
+    return all(any(_has(encoding, character) for encoding in encodings) for character in set(text))
+
+
+def _has(encoding: str, character: str) -> bool:
+    try:
+        character.encode("ascii" if encoding == "iso8859" else encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -200,12 +200,16 @@ def object_attributes(data_set: DataSet, bulk_data_root: str = "") -> Attributes
     return attributes
 
 
-def identifier_attributes(data: bytes, transfer_syntax_uid: str) -> Attributes:
+def identifier_attributes(
+    data: bytes, transfer_syntax_uid: str, assumed_set: str = ""
+) -> Attributes:
     """A bare data set, say the identifier of a C-FIND response, as Python values.
 
-    Raises: MalformedDicom.
+    `assumed_set`: its Specific Character Set where it doesn't name one. Raises: MalformedDicom.
     """
-    return object_attributes(parse_dataset(data, transfer_syntax_uid))
+    data_set = parse_dataset(data, transfer_syntax_uid)
+    data_set.assumed_set = assumed_set.encode("ascii")
+    return object_attributes(data_set)
 
 
 def attributes_json(rows: Iterable[Mapping[str, Any]]) -> bytes:

@@ -1,7 +1,8 @@
 """One place to search, a PACS or the archive, with its habits levelled out.
 
-What is learned of a PACS: whether it takes lists of UIDs, and whether it tells capital letters in
-names apart (PS3.4 leaves that open). Both are found out once, when a search first needs it.
+What is learned of a PACS: whether it takes lists of UIDs, whether it tells capital letters in
+names apart (PS3.4 leaves that open), whether it finds letters outside ASCII. Each is found out
+once, when a search first needs it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from farsight.dimse.identifier import identifier_keys, search_identifier
+from farsight.dimse.identifier import dimse_value, identifier_keys, search_identifier
 from farsight.errors import (
     ArchiveError,
     FarsightError,
@@ -26,6 +27,7 @@ from farsight.ps318.search_query import SearchQuery
 from farsight.services.recent_answers import Question, RecentAnswers
 
 _PROBED_ROWS = 20
+_PROBED_LETTERS, _PROBED_NAMES = 200, 10
 
 
 class SearchSource(Protocol):
@@ -97,6 +99,7 @@ class PacsSource:
         self._universal_tags = universal_tags
         self._takes_uid_lists = True
         self._case_sensitive: bool | None = None
+        self._finds_letters: bool | None = None
 
     @property
     def name(self) -> str:
@@ -113,6 +116,7 @@ class PacsSource:
         self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
     ) -> list[Attributes]:
         universal = self._universal_tags | self._names_to_widen(query, level)
+        universal |= self._letters_to_widen(query, level, universal)
         keys = search_identifier(query, level, upper_uids, universal)
         lists = [key for key in keys if key.vr == "UI" and "\\" in key.value]
         if not lists:
@@ -173,6 +177,45 @@ class PacsSource:
             self._case_sensitive = self._probe_case()
         return frozenset(names) if self._case_sensitive is not False else frozenset()
 
+    def _letters_to_widen(
+        self, query: SearchQuery, level: Level, universal: frozenset[str]
+    ) -> frozenset[str]:
+        """Keys of letters outside ASCII, where the PACS doesn't find them in any set it's asked in.
+
+        What has letters of ASCII as well is asked for by these.
+        """
+        tags = frozenset(
+            key.tag
+            for key in query.matching_keys
+            if holds(level, key.tag) and not dimse_value(key).isascii()
+        )
+        if not tags - universal:
+            return frozenset()
+        if self._finds_letters is None:
+            self._finds_letters = self._probe_letters()
+        return tags if self._finds_letters is False else frozenset()
+
+    def _probe_letters(self) -> bool | None:
+        """Ask for names in other letters that the PACS has. None: no name to try.
+
+        For several: what was stored in UTF-8 may be found, and the rest not.
+        """
+        asked = identifier_keys({PATIENT_NAME: "", STUDY_INSTANCE_UID: ""})
+        rows = self._pacs.find(Level.STUDY, asked, max_rows=_PROBED_LETTERS)
+        groups = dict.fromkeys(
+            group
+            for row in rows
+            for group in _groups(row)
+            if not group.isascii() and "\ufffd" not in group
+        )
+        tried = list(groups)[:: max(1, len(groups) // _PROBED_NAMES)]
+        return all(map(self._finds_group, tried)) if tried else None
+
+    def _finds_group(self, group: str) -> bool:
+        keys = identifier_keys({PATIENT_NAME: f"*{group}*", STUDY_INSTANCE_UID: ""})
+        found = self._pacs.find(Level.STUDY, keys, max_rows=_PROBED_ROWS)
+        return any(group in _groups(row) for row in found)
+
     def _probe_case(self) -> bool | None:
         """Ask for a name the PACS has, with its capitals turned round. None: no name to try."""
         asked = identifier_keys({PATIENT_NAME: "", STUDY_INSTANCE_UID: ""})
@@ -187,6 +230,12 @@ class PacsSource:
         wanted = person_name_form(name)
         rows = self._pacs.find(Level.STUDY, keys, max_rows=_PROBED_ROWS)
         return any(person_name_form(_alphabetic(row)).startswith(wanted) for row in rows)
+
+
+def _groups(row: Attributes) -> list[str]:
+    """The component groups of the patient's name."""
+    names = [value for value in values_of(row.get(PATIENT_NAME)) if isinstance(value, dict)]
+    return [str(group) for name in names for group in name.values()]
 
 
 def _alphabetic(row: Attributes) -> str:
