@@ -58,7 +58,7 @@ def test_levels_below_carry_the_uids_above() -> None:
         ("ModalitiesInStudy", "CT,MR", "00080061", ""),  # no form in DIMSE: matched here
         ("ReferencedStudySequence.ReferencedSOPInstanceUID", "1.2", "00081110", ""),
         ("InstanceAvailability", "ONLINE", "00080056", "ONLINE"),
-        ("PatientWeight", "70", "00101030", "70"),
+        ("PatientWeight", "70", "00101030", ""),
     ],
 )
 def test_matching_keys_in_dimse_form(name: str, value: str, tag: str, expected: str) -> None:

@@ -23,10 +23,11 @@ from farsight.ps318.attribute_levels import (
 from farsight.ps318.matching_key import MatchingKey
 from farsight.ps318.search_query import SearchQuery
 
-#: VRs whose values can be sent in an identifier; a C-FIND by floating point is nobody's.
+#: VRs whose values can be sent in an identifier. Not those of numbers written as text: a PACS
+#: that compares the text doesn't find "01" by "1"; and a C-FIND by floating point is nobody's.
 _SENDABLE = frozenset(
     {"PN", "LO", "SH", "LT", "ST", "UC", "UR", "UT", "CS", "AE", "AS", "UI", "DA", "TM", "DT"}
-    | {"IS", "DS", "US", "SS", "UL", "SL"}
+    | {"US", "SS", "UL", "SL"}
 )
 
 

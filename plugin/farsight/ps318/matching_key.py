@@ -16,9 +16,10 @@ viewers send it, and neither VR can contain a comma.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from farsight.errors import InvalidParameter, InvalidUid
 from farsight.model import Level, checked_uid
@@ -29,8 +30,18 @@ from farsight.ps318.temporal import parse_range
 TEXT_VRS = frozenset({"PN", "LO", "SH", "LT", "ST", "UC", "UR", "UT", "CS", "AE"})
 LIST_VRS = frozenset({"UI", "CS", "AE"})
 TEMPORAL_VRS = frozenset({"DA", "TM", "DT"})
-INTEGER_VRS = frozenset({"IS", "US", "SS", "UL", "SL", "SV", "UV"})
-NUMBER_VRS = INTEGER_VRS | {"DS", "FL", "FD"}
+#: Least and most of each integer VR (PS3.5 6.2).
+_RANGES = {
+    "IS": (-(1 << 31), (1 << 31) - 1),
+    "SS": (-(1 << 15), (1 << 15) - 1),
+    "US": (0, (1 << 16) - 1),
+    "SL": (-(1 << 31), (1 << 31) - 1),
+    "UL": (0, (1 << 32) - 1),
+    "SV": (-(1 << 63), (1 << 63) - 1),
+    "UV": (0, (1 << 64) - 1),
+}
+NUMBER_VRS = _RANGES.keys() | {"DS", "FL", "FD"}
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\Z")
 #: VRs whose values may hold a backslash (PS3.5 6.2); elsewhere it separates values.
 _ONE_VALUE_VRS = frozenset({"LT", "ST", "UT", "UR"})
 MAX_TEXT_CHARS = 1_024
@@ -116,17 +127,21 @@ def _checked(vr: str, name: str, value: str) -> str:
 
 def _number(vr: str, name: str, value: str) -> str:
     number = as_number(value)
-    if number is None or (vr in INTEGER_VRS and number != number.to_integral_value()):
+    if number is None:
         raise InvalidParameter(name, value, f"expected a number (VR {vr})")
-    return value
+    if vr not in _RANGES:
+        return value
+    least, most = _RANGES[vr]
+    if number != number.to_integral_value() or not least <= number <= most:
+        why = f"expected a whole number from {least} to {most} (VR {vr})"
+        raise InvalidParameter(name, value, why)
+    return str(int(number))
 
 
 def as_number(text: str) -> Decimal | None:
     """A decimal of at most 64 characters; None for anything else, infinities and NaN."""
-    if len(text) > 64 or not text.isascii():
+    text = text.strip(" ")
+    if len(text) > 64 or not _DECIMAL.match(text):
         return None
-    try:
-        number = Decimal(text.strip(" "))
-    except InvalidOperation:
-        return None
+    number = Decimal(text)
     return number if number.is_finite() and abs(number.adjusted()) < 400 else None

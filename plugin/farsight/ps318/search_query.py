@@ -15,7 +15,11 @@ from farsight.errors import InvalidParameter
 from farsight.model import Level
 from farsight.ps318 import warning
 from farsight.ps318.attribute_id import attribute_path
-from farsight.ps318.attribute_levels import reaches
+from farsight.ps318.attribute_levels import (
+    SPECIFIC_CHARACTER_SET,
+    TIMEZONE_OFFSET_FROM_UTC,
+    reaches,
+)
 from farsight.ps318.matching_key import MatchingKey, matching_key
 
 MAX_PARAMETERS = 256
@@ -37,6 +41,8 @@ _CONTROL = frozenset(
         "multiplevaluematching",
     }
 )
+#: Nothing at all, and what is there to read the rest by: it is never matched (PS3.4 C.2.2.2).
+_NOT_MATCHED = (None, (SPECIFIC_CHARACTER_SET,), (TIMEZONE_OFFSET_FROM_UTC,))
 _UNSUPPORTED = {
     "fuzzymatching": warning.FUZZY_MATCHING_UNSUPPORTED,
     "emptyvaluematching": warning.EMPTY_VALUE_MATCHING_UNSUPPORTED,
@@ -79,7 +85,7 @@ def parse_search_query(pairs: Iterable[tuple[str, str]], level: Level) -> Search
     flags = {name: _flag(name, control[name]) for name in _UNSUPPORTED}
     include_fields, include_all = _include_fields(control["includefield"])
     others = [(n, v) for n, v in kept if n not in _CONTROL | _NOT_OURS]
-    known = [(n, v) for n, v in others if attribute_path(n) is not None]
+    known = [(n, v) for n, v in others if attribute_path(n) not in _NOT_MATCHED]
     unknown = sorted({n for n, _ in others} - {n for n, _ in known})
     return SearchQuery(
         level=level,
@@ -106,7 +112,8 @@ def _bounded(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         if len(value) > MAX_VALUE_CHARS:
             raise InvalidParameter(name, value, f"a value is at most {MAX_VALUE_CHARS} characters")
         if any(_forbidden(c) for c in name + value):
-            raise InvalidParameter(name, value, "control characters are not allowed")
+            why = "control characters, and what isn't UTF-8, are not allowed"
+            raise InvalidParameter(name, value, why)
         if name or value:  # "?&limit=1" is sent by clients in the field
             kept.append((name, value))
     return kept

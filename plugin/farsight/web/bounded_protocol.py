@@ -9,16 +9,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_TIMEOUT_S = 30.0
+_SAID = b'{"status": 431, "error": "the request line and its headers are above 64 KiB"}'
 _TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s"
+) % (len(_SAID), _SAID)
+
+
+class _HeadTooLarge(Exception):
+    """Ends the parsing of a request."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request head is too long or does not end in time."""
 
-    _head_bytes = 0
+    _head_bytes = 0  # received
+    _field_bytes = 0  # of what is parsed: a head may come in one piece, with what follows it
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -31,10 +37,33 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_rest_of_head(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES:
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._refuse_head()
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+
+    def _refuse_head(self) -> None:
+        self.transport.write(_TOO_LARGE)
+        self.transport.close()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._field_bytes += size
+        if self._field_bytes > MAX_HEAD_BYTES:
+            raise _HeadTooLarge
+
+    def send_400_response(self, msg: str) -> None:
+        """Of what the parser gives up on; it has a limit of its own for the request line."""
+        if self._in_head and max(self._head_bytes, self._field_bytes) > MAX_HEAD_BYTES:
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -42,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._field_bytes = True, 0, 0
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -119,6 +119,7 @@ class FullDoor:
             body = await self._read_body(scope, headers, receive)
             if body is None:
                 return
+            _check_host(scope)
             request = self._request(scope, headers, body)
             # Two turns to another thread and back are saved, each a wait for the interpreter.
             response = self._router.at_once(request) or await self._handle(request, receive)
@@ -147,6 +148,7 @@ class FullDoor:
             query = parse_qsl(
                 scope["query_string"].decode("latin-1"),
                 keep_blank_values=True,
+                errors="surrogateescape",  # refused where it is read, by the parameter's name
                 max_num_fields=_MAX_QUERY_PARAMETERS,
             )
         except ValueError as error:
@@ -256,6 +258,13 @@ def _headers(scope: Scope) -> dict[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _check_host(scope: Scope) -> None:
+    """RFC 9112 3.2. Raises: BadRequest."""
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
+        raise BadRequest("the request needs one Host header")
 
 
 def _wire_form(

@@ -115,9 +115,14 @@ def _answer(output: Any, uri: str, request: Mapping[str, Any]) -> bool:
     return True
 
 
+def _decoded(text: str) -> str:
+    """What isn't UTF-8 is refused where it is read, by the parameter's name."""
+    return unquote_plus(text, errors="surrogateescape")
+
+
 def _read(uri: str, request: Mapping[str, Any]) -> Request:
     given = request.get("get", {})
-    decode = (lambda text: text) if _Door.decodes_query else unquote_plus
+    decode = (lambda text: text) if _Door.decodes_query else _decoded
     query = tuple((decode(name), decode(value)) for name, value in given.items())
     headers = {name.lower(): value for name, value in request.get("headers", {}).items()}
     for name in _ORTHANCS_AFFAIR:

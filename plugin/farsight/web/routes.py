@@ -102,5 +102,7 @@ def error_response(error: FarsightError) -> Response:
 
 
 def _error(status: int, message: str) -> Response:
-    body = json.dumps({"status": status, "error": message}, ensure_ascii=False).encode("utf-8")
+    text = json.dumps({"status": status, "error": message}, ensure_ascii=False)
+    # A message may repeat what the client sent, and that needn't be text.
+    body = text.encode("utf-8", "replace")
     return Response(status, (("Content-Type", "application/json"),), body)
