@@ -23,6 +23,9 @@ from farsight.services.persist import Persister
 from farsight.services.prefetch import PrefetchService
 from farsight.services.retrieve import RetrieveService
 from farsight.services.search import SearchLimits, SearchService
+from farsight.services.search_descent import DescentLimits
+from farsight.services.search_page import PageLimits
+from farsight.services.search_source import SourceHabits
 from farsight.services.serve import ServeService
 from farsight.settings import HttpSettings, PacsSettings, Settings, read_settings
 from farsight.startup_checks import check_dicomweb_plugin, check_threads, loaded_python_plugins
@@ -69,8 +72,11 @@ class Gateway:
         self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
         self._pool = WorkerPool(settings.http.threads)
         serve = ServeService(self._retrieve, self.archive)
-        limits = SearchLimits(answers_live_s=settings.search_answers_live_s)
-        search = SearchService(self._sources, self.archive, limits)
+        habits = {
+            pacs.name: SourceHabits(pacs.search_timeout_s, pacs.match_here)
+            for pacs in settings.pacs
+        }
+        search = SearchService(self._sources, self.archive, _search_limits(settings), habits=habits)
         dicomweb = {settings.root: DicomWebHandler(search, serve, settings.root)}
         for pacs in settings.pacs:
             if pacs.root:
@@ -142,6 +148,15 @@ def _limits(sources: int) -> RetrieveLimits:
     """As many bulk retrieves at once for each PACS: a slow one shouldn't hold up the others."""
     limits = RetrieveLimits()
     return replace(limits, bulk_threads=limits.bulk_threads * max(1, sources))
+
+
+def _search_limits(settings: Settings) -> SearchLimits:
+    most = settings.search_max_results
+    return SearchLimits(
+        answers_live_s=settings.search_answers_live_s,
+        descent=DescentLimits(max_rows=most),
+        page=PageLimits(max_results=most),
+    )
 
 
 def _configuration_directory() -> Path:

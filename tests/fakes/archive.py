@@ -25,6 +25,7 @@ class FakeArchive:
         leaves_out: Collection[str] = (),
         fails: FarsightError | None = None,
     ) -> None:
+        self.changes = 0
         self._studies = list(studies)
         self._leaves_out = frozenset(leaves_out)
         self._fails = fails

@@ -205,6 +205,7 @@ class MemoryArchive:
     """The Archive port in a dictionary; `room` instances fit in."""
 
     def __init__(self, room: int = 1000) -> None:
+        self.changes = 0
         self.room = room
         self.stored: dict[InstanceRef, bytes] = {}
         self.records: dict[SeriesRef, Completeness] = {}

@@ -7,17 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.archive import FakeArchive
 from fakes.catalog import study
-from fakes.pacs import FakePacs
+from fakes.pacs import FakePacs, Quirks
 from farsight.errors import PacsUnavailable
 from farsight.model import Attributes, IdentifierKey, Level
 from farsight.ps318.resource_path import parse_resource_path
 from farsight.ps318.search_query import parse_search_query
-from farsight.services.recent_answers import Question, RecentAnswers
+from farsight.services.recent_answers import RecentAnswers
+from farsight.services.refining import Question
 from farsight.services.search import SearchLimits, SearchResult, SearchService
 from farsight.web.handlers_search import search_handler
 from farsight.web.messages import Request
@@ -58,28 +59,28 @@ class Clock:
 
 def test_the_same_again_within_its_life() -> None:
     clock, source = Clock(), Source(row("1.2"))
-    recent = RecentAnswers(5, clock)
-    assert [recent.rows(question(), source) for _ in range(3)] == [[row("1.2")]] * 3
+    recent = RecentAnswers(5, len, clock)
+    assert [recent.answer(question(), source) for _ in range(3)] == [[row("1.2")]] * 3
     assert source.asked == 1
     clock.now = 5.1
-    recent.rows(question(), source)
+    recent.answer(question(), source)
     assert source.asked == 2
 
 
 def test_no_life_keeps_nothing() -> None:
-    source, recent = Source(row("1.2")), RecentAnswers(0)
+    source, recent = Source(row("1.2")), RecentAnswers(0, len)
     for _ in range(2):
-        recent.rows(question(), source)
+        recent.answer(question(), source)
     assert source.asked == 2
 
 
 def test_fresh_answers_are_asked_for_and_kept() -> None:
-    source, recent = Source(row("1.2")), RecentAnswers(5, Clock())
-    recent.rows(question(), source)
+    source, recent = Source(row("1.2")), RecentAnswers(5, len, Clock())
+    recent.answer(question(), source)
     source.rows = [row("1.2"), row("1.3")]
-    assert len(recent.rows(question(), source)) == 1
-    assert len(recent.rows(question(), source, fresh=True)) == 2
-    assert len(recent.rows(question(), source)) == 2
+    assert len(recent.answer(question(), source)) == 1
+    assert len(recent.answer(question(), source, fresh=True)) == 2
+    assert len(recent.answer(question(), source)) == 2
     assert source.asked == 2
 
 
@@ -89,38 +90,38 @@ def test_fresh_answers_are_asked_for_and_kept() -> None:
 )
 def test_another_question_is_asked(other: Question) -> None:
     """Also a narrower one: a wide answer may have been less than all, and called a success."""
-    source, recent = Source(row("1.2")), RecentAnswers(5, Clock())
-    recent.rows(question(), source)
-    recent.rows(other, source)
+    source, recent = Source(row("1.2")), RecentAnswers(5, len, Clock())
+    recent.answer(question(), source)
+    recent.answer(other, source)
     assert source.asked == 2
 
 
 def test_what_is_too_old_is_let_go() -> None:
     clock, source = Clock(), Source(row("1.2"))
-    recent = RecentAnswers(5, clock)
+    recent = RecentAnswers(5, len, clock)
     for number in range(100):
-        recent.rows(question(_00100010=f"{number}*"), source)
+        recent.answer(question(_00100010=f"{number}*"), source)
     clock.now = 6.0
-    recent.rows(question(), source)
+    recent.answer(question(), source)
     assert len(recent._known) == 1
-    assert recent._rows == 2
+    assert recent._weight == 2
 
 
 def test_failures_are_not_kept() -> None:
-    recent = RecentAnswers(5, Clock())
+    recent = RecentAnswers(5, len, Clock())
 
     def fail() -> list[Attributes]:
         raise PacsUnavailable("pacs", "down")
 
     for _ in range(2):
         with pytest.raises(PacsUnavailable):
-            recent.rows(question(), fail)
-    assert recent.rows(question(), Source(row("1.2"))) == [row("1.2")]
+            recent.answer(question(), fail)
+    assert recent.answer(question(), Source(row("1.2"))) == [row("1.2")]
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_same_question_is_on_its_way_once(fails: bool) -> None:
-    recent = RecentAnswers(5)
+    recent = RecentAnswers(5, len)
     begun, go = threading.Event(), threading.Event()
     asked = []
 
@@ -133,9 +134,9 @@ def test_the_same_question_is_on_its_way_once(fails: bool) -> None:
         return [row("1.2")]
 
     with ThreadPoolExecutor(20) as people:
-        first = people.submit(recent.rows, question(), ask)
+        first = people.submit(recent.answer, question(), ask)
         assert begun.wait(10)
-        others = [people.submit(recent.rows, question(), ask) for _ in range(19)]
+        others = [people.submit(recent.answer, question(), ask) for _ in range(19)]
         while not all(other.running() for other in others):
             pass
         go.set()
@@ -150,13 +151,13 @@ def test_the_same_question_is_on_its_way_once(fails: bool) -> None:
 
 def test_memory_is_bounded() -> None:
     source = Source(*[row(f"1.2.{n}") for n in range(10_000)])
-    recent = RecentAnswers(5, Clock())
+    recent = RecentAnswers(5, len, Clock())
     for number in range(10):
-        recent.rows(question(_00100010=f"{number}*"), source)
+        recent.answer(question(_00100010=f"{number}*"), source)
     assert source.asked == 10
-    recent.rows(question(_00100010="9*"), source)
+    recent.answer(question(_00100010="9*"), source)
     assert source.asked == 10
-    recent.rows(question(_00100010="0*"), source)
+    recent.answer(question(_00100010="0*"), source)
     assert source.asked == 11, "the oldest had to go"
 
 
@@ -186,6 +187,26 @@ def test_a_repeated_search_needs_no_association() -> None:
     assert len(pacs.asked) == before
 
 
+def test_the_same_page_isn_t_made_again_unless_something_was_stored() -> None:
+    archive = FakeArchive([study("1.2.9")])
+    service = SearchService((FakePacs(STUDIES),), archive, LIMITS)
+    first = search(service, "/studies")
+    assert search(service, "/studies") is first
+    assert search(service.only("pacs"), "/studies") is not first
+    archive.changes += 1
+    again = search(service, "/studies")
+    assert again is not first
+    assert again == first
+
+
+def test_a_page_that_lacks_a_source_is_not_kept() -> None:
+    down = FakePacs([], name="down", fails=PacsUnavailable("down", "connection refused"))
+    service = SearchService((FakePacs(STUDIES), down), None, LIMITS)
+    assert "connection refused" in search(service, "/studies").warnings[0]
+    down.quirks = Quirks()
+    assert search(service, "/studies").warnings == ()
+
+
 queries = st.lists(
     st.sampled_from(
         [("PatientName", "doe*"), ("PatientName", "*"), ("StudyDate", "20240101-"),
@@ -199,6 +220,7 @@ paths = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(paths, queries), max_size=6))
 def test_a_search_finds_the_same_with_and_without(asked: list[tuple[str, list[Any]]]) -> None:
     with_answers = SearchService((FakePacs(STUDIES),), None, LIMITS)

@@ -30,6 +30,7 @@ from farsight.services.search import SearchLimits, SearchResult, SearchService
 from farsight.services.search_by_date import Spans
 from farsight.services.search_descent import DescentLimits
 from farsight.services.search_page import PageLimits
+from farsight.services.search_source import SourceHabits
 from farsight.services.study_contents import ContentsCache
 
 ROOT = "http://host/dicom-web"
@@ -299,7 +300,7 @@ def test_a_key_the_pacs_does_not_know_warns_instead_of_hiding_studies() -> None:
 
 def test_an_attribute_a_pacs_matches_too_narrowly_can_be_kept_from_it() -> None:
     pacs = FakePacs(TWO)
-    one = service(pacs, universal_tags={"pacs": frozenset({"00080061"})})
+    one = service(pacs, habits={"pacs": SourceHabits(universal_tags=frozenset({"00080061"}))})
     assert uids(search(one, "/studies", ("ModalitiesInStudy", "SR")).rows) == ["1.2.2"]
     assert "00080061" not in pacs.asked[0][1]
 
@@ -485,6 +486,28 @@ def test_pages_of_two_large_pacs_and_what_is_here() -> None:
     assert found == expected_order(studies)[:50]
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_pacs_that_takes_long_for_all_is_asked_for_the_newest(dated: bool) -> None:
+    """Nobody knows how many there are: all of them are asked for, but not waited for."""
+    gate = threading.Event()
+
+    class Slow(FakePacs):
+        def find(self, level: Level, identifier: Any, **options: Any) -> Any:
+            if not any(key.tag == "00080020" and key.value for key in identifier):
+                assert gate.wait(20)
+            elif not dated:
+                gate.set()
+            return super().find(level, identifier, **options)
+
+    studies = spread(60) if dated else [study(f"1.2.{n}", _00080020="") for n in range(60)]
+    limits = SearchLimits(descent=DescentLimits(patience_s=0.01))
+    result = search(service(Slow(studies), limits=limits), "/studies", ("limit", "10"))
+    assert gate.is_set() is not dated
+    assert uids(result.rows) == expected_order(studies)[:10]
+    assert any("additional results" in text for text in result.warnings)
+    gate.set()
+
+
 def test_filters_of_a_large_pacs_are_exact_too() -> None:
     studies = spread(300)
     one = service(FakePacs(studies, case_sensitive_names=True), limits=LARGE)
@@ -577,14 +600,15 @@ def test_one_page_does_not_widen_another() -> None:
 def test_where_to_begin_is_forgotten() -> None:
     now = 0.0
     spans = Spans(clock=lambda: now)
-    spans.keep("search", 5)
-    assert (spans.of("search"), spans.of("other")) == (5, None)
+    spans.keep("search", 100, 5)
+    assert (spans.of("search", 100), spans.of("other", 100)) == (5, None)
+    assert (spans.of("search", 201), spans.of("search", 10)) == (10, 1), "as many for each row"
     for other in range(1000):
-        spans.keep(other, 1)
-    assert spans.of("search") is None, "others came since"
-    spans.keep("search", 5)
+        spans.keep(other, 1, 1)
+    assert spans.of("search", 100) is None, "others came since"
+    spans.keep("search", 100, 5)
     now = 3600.0
-    assert spans.of("search") is None, "it was long ago"
+    assert spans.of("search", 100) is None, "it was long ago"
 
 
 # ---- several sources
@@ -740,13 +764,27 @@ def test_a_pacs_that_hangs_does_not_hold_up_the_others() -> None:
     one = service(
         FakePacs(TWO, "a", hangs_until=forever),
         FakePacs(TWO, "b"),
-        limits=SearchLimits(timeout_s=0.3),
+        habits={"a": SourceHabits(timeout_s=0.3)},
     )
     result = search(one)
     assert len(result.rows) == 2
     assert result.warnings == (
         "PACS 'a': no complete answer within 0.3 s; its results are missing",
     )
+    forever.set()
+
+
+def test_each_pacs_has_its_own_time() -> None:
+    forever, a_moment = threading.Event(), threading.Event()
+    one = service(
+        FakePacs(TWO, "a", hangs_until=forever),
+        FakePacs(TWO, "b", hangs_until=a_moment),
+        habits={"a": SourceHabits(timeout_s=0.05), "b": SourceHabits(timeout_s=60)},
+    )
+    threading.Timer(0.3, a_moment.set).start()
+    result = search(one)
+    assert len(result.rows) == 2
+    assert [text.partition(":")[0] for text in result.warnings] == ["PACS 'a'"]
     forever.set()
 
 

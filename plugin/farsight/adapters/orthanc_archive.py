@@ -38,6 +38,7 @@ class OrthancArchive:
     """The Archive port. Thread-safe."""
 
     def __init__(self, max_studies: int = 2000) -> None:
+        self.changes = 0
         self._index = ArchiveIndex(max_studies)
         self._loading = threading.Lock()
         self._events: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
@@ -61,10 +62,12 @@ class OrthancArchive:
 
     def instance_added(self, resource_id: str) -> None:
         """For the change callback; returns at once."""
+        self.changes += 1  # only ever another number: a lost one of two at once does no harm
         self._events.put(("added", resource_id))
 
     def instance_removed(self, resource_id: str) -> None:
         """For the change callback; returns at once."""
+        self.changes += 1
         self._events.put(("removed", resource_id))
 
     def _follow_events(self) -> None:

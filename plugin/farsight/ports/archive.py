@@ -18,6 +18,11 @@ from farsight.model import (
 class Archive(Protocol):
     """Orthanc's own store. Methods may block; they raise ArchiveError subclasses."""
 
+    @property
+    def changes(self) -> int:
+        """Grows whenever anything is stored, replaced or deleted."""
+        ...
+
     def study_instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
         """What is stored of a study: SeriesInstanceUID -> its SOPInstanceUIDs. Empty if nothing."""
         ...

@@ -30,13 +30,44 @@ class Outcome(Generic[T]):
         return self.value is None and self.error is None
 
 
+class Job(Generic[T]):
+    """One blocking question on a thread of its own, waited for as long as one likes."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        """`work` returns something that isn't None."""
+        self._over = threading.Event()
+        self._outcome: Outcome[T] = Outcome()
+        self._error: BaseException | None = None
+        threading.Thread(
+            target=self._run, args=(work,), name="farsight-search", daemon=True
+        ).start()
+
+    def outcome(self, timeout_s: float | None = None) -> Outcome[T]:
+        """Raises: whatever `work` raised that is no FarsightError."""
+        self._over.wait(timeout_s)
+        if self._error is not None:
+            raise self._error
+        return self._outcome
+
+    def _run(self, work: Callable[[], T]) -> None:
+        try:
+            self._outcome = Outcome(work())
+        except FarsightError as error:
+            self._outcome = Outcome(error=error)
+        except BaseException as error:  # raised again in the thread that waits
+            self._error = error
+        finally:
+            self._over.set()
+
+
 def run_all(
-    jobs: Sequence[Callable[[], T]], *, max_threads: int, timeout_s: float
+    jobs: Sequence[Callable[[], T]], *, max_threads: int, timeout_s: float | Sequence[float]
 ) -> list[Outcome[T]]:
     """The outcomes in the order of the jobs. A job returns something that isn't None.
 
-    Jobs that haven't ended at the deadline are left to themselves; those not begun never begin.
-    Raises: whatever a job raised that is no FarsightError.
+    `timeout_s`: for all of them, or for each. Jobs that haven't ended at their deadline are left
+    to themselves, those not begun never begin; what comes late while others are still waited for
+    counts. Raises: whatever a job raised that is no FarsightError.
     """
     waiting: SimpleQueue[int] = SimpleQueue()
     for index in range(len(jobs)):
@@ -47,10 +78,14 @@ def run_all(
         target = _worker(jobs, waiting, done, closed)
         threading.Thread(target=target, name="farsight-search", daemon=True).start()
     outcomes: list[Outcome[T]] = [Outcome()] * len(jobs)
-    deadline = time.monotonic() + timeout_s
+    now = time.monotonic()
+    each = timeout_s if isinstance(timeout_s, Sequence) else [timeout_s] * len(jobs)
+    deadlines = {index: now + seconds for index, seconds in enumerate(each)}
     try:
-        for _ in jobs:
-            index, value, error = done.get(timeout=max(0.0, deadline - time.monotonic()))
+        while deadlines:
+            last = max(deadlines.values())
+            index, value, error = done.get(timeout=max(0.0, last - time.monotonic()))
+            del deadlines[index]
             if error is not None and not isinstance(error, FarsightError):
                 raise error
             outcomes[index] = Outcome(value, error)

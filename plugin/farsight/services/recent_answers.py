@@ -1,9 +1,8 @@
-"""What a PACS answered a moment ago, for whoever asks the same again.
+"""What was answered a moment ago, for whoever asks the same again.
 
 A page is reloaded, a viewer asks for one study twice, twenty people open the same list: none of
-that needs another C-FIND. A narrower question does: a PACS may answer a wide one with less than
-all and call it success. Answers live for seconds; a client that doesn't want even
-those says so (Cache-Control: no-cache).
+that needs another C-FIND. Answers live for seconds; a client that doesn't want even those says so
+(Cache-Control: no-cache).
 """
 
 from __future__ import annotations
@@ -11,117 +10,131 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from farsight.errors import FarsightError
-from farsight.model import Attributes, IdentifierKey, Level
 
-_MOST_ROWS = 50_000
+_MOST_WEIGHT = 50_000
 _WAIT_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One C-FIND. max_rows None: all there are."""
-
-    level: Level
-    keys: tuple[IdentifierKey, ...]
-    max_rows: int | None = None
+Q = TypeVar("Q", bound=Hashable)
+A = TypeVar("A")
 
 
 @dataclass(slots=True)
-class _Answer:
-    """rows None: on its way, or it failed."""
+class _Kept(Generic[A]):
+    """answer None: on its way, or it failed, or it isn't one to keep."""
 
     until: float = 0.0
-    rows: list[Attributes] | None = None
+    answer: A | None = None
+    weight: int = 0
     error: FarsightError | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
 
-class RecentAnswers:
-    """Of one source. Thread-safe.
+class RecentAnswers(Generic[Q, A]):
+    """Answers by their questions. Thread-safe.
 
     Laws: a question is on its way once at most; a failure is told to those who wait for it, and
     not kept; what is too old is let go by the next question.
     """
 
-    def __init__(self, life_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """`life_s`: how long an answer is good; 0 keeps none."""
+    def __init__(
+        self,
+        life_s: float,
+        weigh: Callable[[A], int | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`life_s`: how long an answer is good; 0 keeps none. `weigh`: rows of an answer, of
+        which so many are kept in all; None for one that is good for those who wait only."""
         self._life_s = life_s
+        self._weigh = weigh
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: OrderedDict[Question, _Answer] = OrderedDict()
-        self._rows = 0
+        self._known: OrderedDict[Q, _Kept[A]] = OrderedDict()
+        self._weight = 0
 
-    def rows(
-        self, question: Question, ask: Callable[[], list[Attributes]], *, fresh: bool = False
-    ) -> list[Attributes]:
-        """The rows. They are shared: nobody changes them.
+    def answer(self, question: Q, ask: Callable[[], A], *, fresh: bool = False) -> A:
+        """The answer. It is shared: nobody changes it.
 
         `fresh`: ask now, whatever is known. Raises: what `ask` raises.
         """
         if self._life_s <= 0:
             return ask()
         with self._lock:
-            answer = None if fresh else self._find(question)
-            mine = answer is None
-            if answer is None:
-                answer = self._begin(question)
+            kept = None if fresh else self._find(question)
+            mine = kept is None
+            if kept is None:
+                kept = self._begin(question)
         if mine:
-            return self._fill(question, answer, ask)
-        answer.done.wait(_WAIT_S)
-        if answer.error is not None:
-            raise answer.error
-        return ask() if answer.rows is None else answer.rows
+            return self._fill(question, kept, ask)
+        kept.done.wait(_WAIT_S)
+        if kept.error is not None:
+            raise kept.error
+        return ask() if kept.answer is None else kept.answer
 
-    def _find(self, question: Question) -> _Answer | None:
+    def knows(self, question: Q) -> bool:
+        """Whether it is answered already, or about to be."""
+        with self._lock:
+            return self._find(question) is not None
+
+    def good(self) -> list[tuple[Q, A]]:
+        """Every answer kept that is still good, the latest first."""
+        with self._lock:
+            now = self._clock()
+            return [
+                (question, kept.answer)
+                for question, kept in reversed(self._known.items())
+                if kept.answer is not None and kept.until > now
+            ]
+
+    def _find(self, question: Q) -> _Kept[A] | None:
         """Called under the lock."""
         now = self._clock()
         while self._known:
-            oldest, answer = next(iter(self._known.items()))
-            if not answer.done.is_set() or answer.until > now:
+            oldest, kept = next(iter(self._known.items()))
+            if not kept.done.is_set() or kept.until > now:
                 break
             self._forget(oldest)
         known = self._known.get(question)
         good = known is not None and (not known.done.is_set() or known.until > now)
         return known if good else None
 
-    def _begin(self, question: Question) -> _Answer:
+    def _begin(self, question: Q) -> _Kept[A]:
         self._forget(question)
-        answer = self._known[question] = _Answer()
-        return answer
+        kept = self._known[question] = _Kept()
+        return kept
 
-    def _fill(
-        self, question: Question, answer: _Answer, ask: Callable[[], list[Attributes]]
-    ) -> list[Attributes]:
+    def _fill(self, question: Q, kept: _Kept[A], ask: Callable[[], A]) -> A:
         try:
-            rows = ask()
+            answer = ask()
         except FarsightError as error:
-            answer.error = error
+            kept.error = error
             raise
         else:
+            kept.answer = answer
             with self._lock:
-                self._keep(question, answer, rows)
-            return rows
+                self._keep(question, kept, answer)
+            return answer
         finally:
             with self._lock:
-                if answer.rows is None and self._known.get(question) is answer:
+                if not kept.until and self._known.get(question) is kept:
                     del self._known[question]
-            answer.done.set()
+            kept.done.set()
 
-    def _keep(self, question: Question, answer: _Answer, rows: list[Attributes]) -> None:
-        answer.until = self._clock() + self._life_s
-        answer.rows = rows
-        if self._known.get(question) is not answer:
-            return  # a fresher one took its place
+    def _keep(self, question: Q, kept: _Kept[A], answer: A) -> None:
+        weight = self._weigh(answer)
+        if weight is None or self._known.get(question) is not kept:
+            return  # or a fresher one took its place
+        kept.until = self._clock() + self._life_s
+        kept.weight = weight + 1
         self._known.move_to_end(question)
-        self._rows += len(rows) + 1
-        while self._rows > _MOST_ROWS and len(self._known) > 1:
+        self._weight += kept.weight
+        while self._weight > _MOST_WEIGHT and len(self._known) > 1:
             self._forget(next(iter(self._known)))
 
-    def _forget(self, question: Question) -> None:
+    def _forget(self, question: Q) -> None:
         dropped = self._known.pop(question, None)
-        if dropped is not None and dropped.rows is not None:
-            self._rows -= len(dropped.rows) + 1
+        if dropped is not None:
+            self._weight -= dropped.weight

@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from farsight.errors import FarsightError
 from farsight.model import Attributes, Level
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
@@ -22,12 +23,18 @@ from farsight.ps318.matching import matches, unknown_keys
 from farsight.ps318.resource_path import ResourcePath
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.parallel import Outcome, run_all
+from farsight.services.recent_answers import RecentAnswers
 from farsight.services.search_answer import answer_row
 from farsight.services.search_by_date import Spans
 from farsight.services.search_descent import Descent, DescentLimits
 from farsight.services.search_page import PageLimits, Paging
 from farsight.services.search_rows import FoundRow, JoinedRow, in_order, join_rows
-from farsight.services.search_source import ArchiveSource, PacsSource, SearchSource
+from farsight.services.search_source import (
+    ArchiveSource,
+    PacsSource,
+    SearchSource,
+    SourceHabits,
+)
 from farsight.services.study_contents import ContentsCache, Counter
 
 LOG = logging.getLogger("farsight.search")
@@ -35,10 +42,10 @@ LOG = logging.getLogger("farsight.search")
 
 @dataclass(frozen=True, slots=True)
 class SearchLimits:
-    """Bounds of one search. timeout_s: for all sources together, they are asked at once.
-    answers_live_s: how long what a PACS answered is good for the next who asks."""
+    """Bounds of one search. archive_timeout_s: of the archive; each PACS has its own.
+    answers_live_s: how old an answer may be that the next who asks gets."""
 
-    timeout_s: float = 60.0
+    archive_timeout_s: float = 60.0
     answers_live_s: float = 0.0
     descent: DescentLimits = field(default_factory=DescentLimits)
     page: PageLimits = field(default_factory=PageLimits)
@@ -46,10 +53,12 @@ class SearchLimits:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One page. `warnings`: texts for Warning headers (farsight.ps318.warning)."""
+    """One page. `warnings`: texts for Warning headers (farsight.ps318.warning). may_be_kept:
+    no source failed."""
 
     rows: tuple[Attributes, ...]
     warnings: tuple[str, ...] = ()
+    may_be_kept: bool = True
 
     @cached_property
     def json(self) -> bytes:
@@ -57,11 +66,26 @@ class SearchResult:
         return attributes_json(self.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page is known by. only: the PACS it is about, None for all. changes: of the archive,
+    when it was asked for."""
+
+    query: SearchQuery
+    scope: ResourcePath
+    root_url: str
+    only: str | None
+    changes: int
+
+
+def _weight(result: SearchResult) -> int | None:
+    return len(result.rows) if result.may_be_kept else None
+
+
 class SearchService:
     """Search of studies, series and instances; safe to use from many threads.
 
-    `universal_tags`: per name of a PACS, attributes it matches too narrowly (a ModalitiesInStudy
-    compared as one string, say); they are sent as universal keys and matched here.
+    `habits`: by the names of the PACS.
     """
 
     def __init__(
@@ -70,17 +94,20 @@ class SearchService:
         archive: Archive | None,
         limits: SearchLimits | None = None,
         contents: ContentsCache | None = None,
-        universal_tags: Mapping[str, frozenset[str]] | None = None,
+        habits: Mapping[str, SourceHabits] | None = None,
     ) -> None:
-        narrow = universal_tags or {}
+        of = habits or {}
         self._limits = limits or SearchLimits()
-        live_s = self._limits.answers_live_s
+        # A page is made of answers that are kept themselves: together they are that old.
+        live_s = self._limits.answers_live_s / 2
         self._sources: tuple[SearchSource, ...] = tuple(
-            PacsSource(one, narrow.get(one.name, frozenset()), live_s) for one in pacs
+            PacsSource(one, of.get(one.name, SourceHabits()), live_s) for one in pacs
         )
+        self._archive = archive
         if archive is not None:
-            self._sources += (ArchiveSource(archive),)
-        self._at_a_pacs = False
+            self._sources += (ArchiveSource(archive, self._limits.archive_timeout_s),)
+        self._pages: RecentAnswers[_Page, SearchResult] = RecentAnswers(live_s, _weight)
+        self._only: str | None = None
         self._spans = [Spans() for _ in self._sources]
         self._counter = Counter(contents or ContentsCache())
 
@@ -92,12 +119,19 @@ class SearchService:
 
         Raises: the first PacsError (or ArchiveError) when a source failed and nothing was found.
         """
+        changes = 0 if self._archive is None else self._archive.changes
+        page = _Page(replace(query, fresh=False), scope, root_url, self._only, changes)
+        return self._pages.answer(
+            page, lambda: self._search(query, scope, root_url), fresh=query.fresh
+        )
+
+    def _search(self, query: SearchQuery, scope: ResourcePath, root_url: str) -> SearchResult:
         descents, outcomes = self._ask(query, scope)
         failures = [outcome.error for outcome in outcomes if outcome.error is not None]
         notes = [note for descent in descents for note in descent.notes]
         found = self._matching(query, outcomes, notes)
         joined, doubled = join_rows(found, query.level)
-        if self._at_a_pacs:  # what is here says how near it is, and is nothing of its own
+        if self._only is not None:  # what is here says how near it is, and is nothing of its own
             joined = [row for row in joined if any(one.ae_title is not None for one in row.rows)]
         ordered = in_order(query.level, joined, lambda row: row.rows[0].attributes)
         paging = Paging(self._sources, self._counter, query, self._limits.page)
@@ -114,7 +148,7 @@ class SearchService:
             *_remaining(remaining, is_cut=any(descent.is_cut for descent in descents)),
         ]
         self._log(query, outcomes, len(rows))
-        return SearchResult(rows, tuple(dict.fromkeys(texts)))
+        return SearchResult(rows, tuple(dict.fromkeys(texts)), may_be_kept=not failures)
 
     def only(self, pacs: str) -> SearchService:
         """The same service for what one PACS has, under its name; what is known is shared."""
@@ -126,7 +160,7 @@ class SearchService:
         ]
         fewer._sources = tuple(source for source, _ in chosen)
         fewer._spans = [spans for _, spans in chosen]
-        fewer._at_a_pacs = True
+        fewer._only = pacs
         return fewer
 
     def _ask(
@@ -142,11 +176,10 @@ class SearchService:
         outcomes = run_all(
             [descent.rows for descent in descents],
             max_threads=len(descents),
-            timeout_s=self._limits.timeout_s,
+            timeout_s=[source.timeout_s for source in self._sources],
         )
-        late = f"no complete answer within {self._limits.timeout_s:g} s"
         return descents, [
-            Outcome(error=source.out_of_time(late)) if outcome.timed_out else outcome
+            Outcome(error=_late(source)) if outcome.timed_out else outcome
             for source, outcome in zip(self._sources, outcomes, strict=True)
         ]
 
@@ -185,6 +218,10 @@ class SearchService:
             for source, outcome in zip(self._sources, outcomes, strict=True)
         )
         LOG.info("search at level %s: %d rows (%s)", query.level.value, rows, counts)
+
+
+def _late(source: SearchSource) -> FarsightError:
+    return source.out_of_time(f"no complete answer within {source.timeout_s:g} s")
 
 
 def _scope_uids(scope: ResourcePath) -> dict[str, str]:

@@ -32,7 +32,7 @@ FIRST_DAYS = 7
 #: No study is older than radiology.
 _FIRST_DAY = date(1895, 1, 1)
 _NARROW = frozenset((STUDY_INSTANCE_UID, PATIENT_ID, ACCESSION_NUMBER))
-_MOST_KEPT, _KEPT_S = 256, 600.0
+_MOST_KEPT, _MOST_PAGES, _KEPT_S = 256, 64, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Days:
 class ByDate:
     """One search at one source with more studies than are read at once.
 
-    search: what it is known by. bounds: the days it asks about. ask: rows of some days, at most
+    search: what it is known by, whatever page of it. bounds: the days it asks about. ask: rows of
+    some days, at most
     so many. surely: those of them that match beyond doubt. needed: more than so many are enough.
     """
 
@@ -116,18 +117,26 @@ class Spans:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[float, dict[int, int]]] = OrderedDict()
 
-    def of(self, search: Hashable) -> int | None:
-        """None: nothing is known of it, it may be a small one."""
+    def of(self, search: Hashable, needed: int) -> int | None:
+        """How many days for so many rows. None: nothing is known of it, it may be a small one."""
         with self._lock:
-            until, days = self._kept.get(search, (0.0, 0))
-            return days if until > self._clock() else None
+            until, known = self._kept.get(search, (0.0, {}))
+            if until <= self._clock():
+                return None
+            if needed in known:
+                return known[needed]
+            nearest = min(known, key=lambda other: abs(other - needed))
+            return -(-known[nearest] * (needed + 1) // (nearest + 1))
 
-    def keep(self, search: Hashable, days: int) -> None:
+    def keep(self, search: Hashable, needed: int, days: int) -> None:
         with self._lock:
-            self._kept[search] = (self._clock() + _KEPT_S, days)
-            self._kept.move_to_end(search)
+            _, known = self._kept.pop(search, (0.0, {}))
+            if len(known) >= _MOST_PAGES:
+                known.clear()
+            known[needed] = days
+            self._kept[search] = (self._clock() + _KEPT_S, known)
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
 

@@ -17,6 +17,7 @@ from farsight.model import Attributes, Level
 from farsight.ps318.attribute_levels import LEVELS, STUDY_DATE, UNIQUE_KEY, level_of, parent_of
 from farsight.ps318.matching import matches, unknown_keys, values_of
 from farsight.ps318.search_query import SearchQuery
+from farsight.services.parallel import Job
 from farsight.services.search_by_date import (
     FIRST_DAYS,
     ByDate,
@@ -34,10 +35,12 @@ LOG = logging.getLogger("farsight.search")
 @dataclass(frozen=True, slots=True)
 class DescentLimits:
     """max_rows: of one query; a source with more studies is asked by date. max_fan_out: objects
-    of one level gone into."""
+    of one level gone into. patience_s: one that takes longer for all it has is asked by date as
+    well."""
 
     max_rows: int = 20_000
     max_fan_out: int = 500
+    patience_s: float = 0.5
 
 
 @dataclass(slots=True)
@@ -100,14 +103,10 @@ class Descent:
             asked[UNIQUE_KEY[level]] = known
         most = self.limits.max_rows
         by_date = self._by_date(asked) if level is self.query.level is Level.STUDY else None
-        days = None if by_date is None else self.spans.of(by_date.search)
-        rows = None
-        if by_date is not None and days is not None:
-            rows = self._newest(by_date, days)
-        if rows is None:
+        if by_date is None:
             rows = self.source.search(self.query, level, asked, most + 1)
-            if by_date is not None and days is None and len(rows) > most:
-                rows = self._newest(by_date, FIRST_DAYS) or rows
+        else:
+            rows = self._newest_or_all(by_date, asked)
         if len(rows) > most:
             self.is_cut = True
             self.notes.append(
@@ -117,6 +116,29 @@ class Descent:
         if len(kept) < len(rows[:most]):
             self.notes.append(f"{self.source.name}: rows without a valid UID were left out")
         return distinct([row for row in kept if _belongs(row, upper)], level)
+
+    def _newest_or_all(self, by_date: ByDate, asked: Mapping[str, str]) -> list[Attributes]:
+        """All, unless that takes too long or is too much, as far as it is known: then the newest.
+
+        All are asked for on another thread; if they aren't waited for, they serve who asks next.
+        """
+        days = self.spans.of(by_date.search, by_date.needed)
+        if days is not None and (rows := self._newest(by_date, days)) is not None:
+            return rows
+        most = self.limits.max_rows
+        everything = Job(lambda: self.source.search(self.query, Level.STUDY, asked, most + 1))
+        outcome = everything.outcome(self.limits.patience_s)
+        late = outcome.timed_out
+        if days is None and (late or len(outcome.value or ()) > most):
+            rows = self._newest(by_date, FIRST_DAYS)
+            if rows is not None:
+                return rows
+        if late:
+            outcome = everything.outcome()
+        if outcome.value is None:
+            assert outcome.error is not None
+            raise outcome.error
+        return outcome.value
 
     def _by_date(self, asked: Mapping[str, str]) -> ByDate | None:
         """How the studies of this search are asked for by date; None: not at all."""
@@ -134,7 +156,7 @@ class Descent:
             return distinct(filter(self._surely_matches, rows), Level.STUDY)
 
         keys = frozenset((key.path, key.values) for key in self.query.matching_keys)
-        return ByDate((keys, needed), bounds, of, surely, needed, most)
+        return ByDate(keys, bounds, of, surely, needed, most)
 
     def _newest(self, by_date: ByDate, days: int) -> list[Attributes] | None:
         """The newest of more than can be read: exact for each source, so for all of them joined.
@@ -152,7 +174,8 @@ class Descent:
         if rows is None:
             return None
         sure = by_date.surely(rows)
-        self.spans.keep(by_date.search, days_with(sure, by_date.needed, by_date.top(today)))
+        days = days_with(sure, by_date.needed, by_date.top(today))
+        self.spans.keep(by_date.search, by_date.needed, days)
         self.is_cut = True
         matching = [row for row in rows if matches(row, self.query.matching_keys)]
         return in_order(Level.STUDY, matching, lambda row: row)

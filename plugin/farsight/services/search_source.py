@@ -8,6 +8,7 @@ once, when a search first needs it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from farsight.dimse.identifier import dimse_value, identifier_keys, search_identifier
@@ -21,10 +22,12 @@ from farsight.errors import (
 from farsight.model import Attributes, IdentifierKey, Level
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
-from farsight.ps318.attribute_levels import PATIENT_NAME, STUDY_INSTANCE_UID, holds
-from farsight.ps318.matching import person_name_form, values_of
+from farsight.ps318.attribute_levels import LEVELS, PATIENT_NAME, STUDY_INSTANCE_UID, holds
+from farsight.ps318.matching import matches, person_name_form, values_of
 from farsight.ps318.search_query import SearchQuery
-from farsight.services.recent_answers import Question, RecentAnswers
+from farsight.services.recent_answers import RecentAnswers
+from farsight.services.refining import Question, Refining
+from farsight.services.search_rows import uid_of
 
 _PROBED_ROWS = 20
 _PROBED_LETTERS, _PROBED_NAMES = 200, 10
@@ -46,6 +49,11 @@ class SearchSource(Protocol):
     @property
     def ae_title(self) -> str | None:
         """Its AE title; None for the archive."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """For its whole answer."""
         ...
 
     def out_of_time(self, why: str) -> FarsightError:
@@ -70,8 +78,9 @@ class ArchiveSource:
     pacs: str | None = None
     ae_title: str | None = None
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, timeout_s: float) -> None:
         self._archive = archive
+        self.timeout_s = timeout_s
 
     def out_of_time(self, why: str) -> FarsightError:
         return ArchiveError(f"{self.name}: {why}")
@@ -86,17 +95,26 @@ class ArchiveSource:
         return list(self._archive.find(level, identifier_keys(values)))
 
 
-class PacsSource:
-    """A PACS, and what has been learned of it. `universal_tags`: keys it is known to match badly,
-    sent for their values only."""
+@dataclass(frozen=True, slots=True)
+class SourceHabits:
+    """What is known of a PACS beforehand. timeout_s: for its whole answer to a search.
+    universal_tags: attributes it matches too narrowly (a ModalitiesInStudy compared as one
+    string, say); they are sent as universal keys and matched here."""
 
-    def __init__(
-        self, pacs: Pacs, universal_tags: frozenset[str] = frozenset(), answers_live_s: float = 0.0
-    ) -> None:
+    timeout_s: float = 60.0
+    universal_tags: frozenset[str] = frozenset()
+
+
+class PacsSource:
+    """A PACS, and what has been learned of it."""
+
+    def __init__(self, pacs: Pacs, habits: SourceHabits, answers_live_s: float = 0.0) -> None:
         self._pacs = pacs
         self.pacs = pacs.name
-        self._recent = RecentAnswers(answers_live_s)
-        self._universal_tags = universal_tags
+        self.timeout_s = habits.timeout_s
+        self._recent: RecentAnswers[Question, list[Attributes]] = RecentAnswers(answers_live_s, len)
+        self._refining = Refining()
+        self._universal_tags = habits.universal_tags
         self._takes_uid_lists = True
         self._case_sensitive: bool | None = None
         self._finds_letters: bool | None = None
@@ -119,6 +137,8 @@ class PacsSource:
         universal |= self._letters_to_widen(query, level, universal)
         keys = search_identifier(query, level, upper_uids, universal)
         lists = [key for key in keys if key.vr == "UI" and "\\" in key.value]
+        if not lists and not query.fresh:
+            return self._found(query, Question(level, keys, max_rows))
         if not lists:
             return self._find(level, keys, max_rows, fresh=query.fresh)
         if self._takes_uid_lists:
@@ -135,14 +155,29 @@ class PacsSource:
     def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
         return self._find(level, identifier_keys(values), None, fresh=False)
 
+    def _found(self, query: SearchQuery, question: Question) -> list[Attributes]:
+        """From a wider answer of a moment ago, where that is proven to do."""
+        wide = None
+        if not self._recent.knows(question):
+            wide = self._refining.wider(question, self._recent.good())
+        if wide is not None and self._refining.is_proven():
+            return wide
+        rows = self._find(question.level, question.keys, question.max_rows, fresh=False)
+        if wide is not None and question.is_complete(rows):
+            self._refining.proof(_uids_of(wide, query), _uids_of(rows, query))
+        return rows
+
     def _find(
         self, level: Level, keys: tuple[IdentifierKey, ...], max_rows: int | None, *, fresh: bool
     ) -> list[Attributes]:
-        return self._recent.rows(
-            Question(level, keys, max_rows),
-            lambda: list(self._pacs.find(level, keys, max_rows=max_rows)),
-            fresh=fresh,
-        )
+        question = Question(level, keys, max_rows)
+
+        def ask() -> list[Attributes]:
+            rows = list(self._pacs.find(level, keys, max_rows=max_rows))
+            self._refining.note(question, rows)
+            return rows
+
+        return self._recent.answer(question, ask, fresh=fresh)
 
     def _one_by_one(
         self, level: Level, keys: Iterable[IdentifierKey], listed: IdentifierKey, max_rows: int
@@ -230,6 +265,12 @@ class PacsSource:
         wanted = person_name_form(name)
         rows = self._pacs.find(Level.STUDY, keys, max_rows=_PROBED_ROWS)
         return any(person_name_form(_alphabetic(row)).startswith(wanted) for row in rows)
+
+
+def _uids_of(rows: Iterable[Attributes], query: SearchQuery) -> set[tuple[str, ...]]:
+    """Of those that match."""
+    matching = (row for row in rows if matches(row, query.matching_keys))
+    return {tuple(uid_of(row, level) for level in LEVELS) for row in matching}
 
 
 def _groups(row: Attributes) -> list[str]:
