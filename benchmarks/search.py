@@ -4,8 +4,11 @@
 
 Orthanc as PACS, filled with studies of one small instance over twenty years, denser of late. A
 page is OHIF's: 101 studies with its columns, through the full door. Beside it `findscu` asks for
-the days that hold the same studies. Rounds are interleaved, medians are printed.
-ORTHANC_COMMAND and FARSIGHT_SITE choose another Orthanc.
+the days that hold the same studies. "first": the first page after the start, of a PACS nobody
+knows. "typed": a name narrowed letter by letter, once the PACS has proven fit for that. Rounds are
+interleaved, medians are printed. At the end: twenty people who type at once, and a C-FIND over a
+kept association beside one over a new one. ORTHANC_COMMAND and FARSIGHT_SITE choose another
+Orthanc.
 """
 
 from __future__ import annotations
@@ -123,25 +126,114 @@ def findscu(port: int, days: str) -> tuple[float, int]:
     return took, (done.stdout + done.stderr).count(b"(0020,000d)")
 
 
-def measure(pacs: OrthancProcess, count: int, work: Path, rounds: int) -> None:
+def typing(client: Client, beginning: str, rounds: int) -> list[float]:
+    """The times of searches by a PatientID that grows; not of the first, which is a new one."""
+    took = []
+    for _ in range(rounds):
+        text = beginning + "0" * (5 - len(beginning))
+        client.get(f"{PAGE}&PatientID=*{text}*", {})
+        for number in range(6):
+            took.append(client.get(f"{PAGE}&PatientID=*{text}{number}*", {})[0])
+    return took
+
+
+def twenty_people(pacs: OrthancProcess, work: Path) -> None:
+    """They type at the same time, each another patient; nobody may get an error."""
     modality = {"AET": "PACS", "Host": "127.0.0.1", "Port": pacs.dicom_port}
     with running_orthanc(work, gateway_configuration({"pacs": modality})) as gateway:
         client = Client(gateway)
+        took: list[float] = []
+        most = 0
+        over = threading.Event()
+
+        def one(person: int) -> None:
+            client = Client(gateway)
+            for letters in range(1, 6):
+                text = f"{person * 31 % 100:02}{person:02}0"[:letters]
+                took.append(client.get(f"{PAGE}&PatientID=*{text}*", {})[0])
+
+        def watch() -> None:
+            nonlocal most
+            while not over.wait(0.005):
+                most = max(most, connections(gateway.pid, pacs.dicom_port))
+
+        for _ in range(2):  # all that there are, and the days of the newest, are known
+            client.get(PAGE, FRESH)
+        people = [threading.Thread(target=one, args=(number,)) for number in range(20)]
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        started = time.perf_counter()
+        for thread in people:
+            thread.start()
+        for thread in people:
+            thread.join()
+        over.set()
+        watcher.join()
+        print(
+            f"\n20 people, 5 searches each: {len(took)} answered in "
+            f"{time.perf_counter() - started:.2f} s, median {statistics.median(took) * 1e3:.0f} ms,"
+            f" slowest {max(took) * 1e3:.0f} ms, at most {most} associations (limit 3)"
+        )
+
+
+def connections(pid: int, port: int) -> int:
+    """Open ones of a process to a port of this machine."""
+    rows = [row.split() for row in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    inodes = {row[9] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
+    own = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            own += os.readlink(descriptor).removeprefix("socket:[").rstrip("]") in inodes
+        except FileNotFoundError:
+            continue  # closed meanwhile
+    return own
+
+
+def kept_or_new(pacs: OrthancProcess, rounds: int) -> None:
+    """One C-FIND of one study, in this process."""
+    from farsight.adapters.dimse_pacs import DimsePacs
+    from farsight.adapters.pacs_address import PacsAddress
+    from farsight.model import IdentifierKey, Level
+
+    address = PacsAddress("pacs", "PACS", "127.0.0.1", pacs.dicom_port, "FARSIGHT")
+    keys = (IdentifierKey("00100020", "LO", "1000000"), IdentifierKey("0020000D", "UI"))
+    kept = DimsePacs(address)
+    times: dict[str, list[float]] = {"kept": [], "new": []}
+    list(kept.find(Level.STUDY, keys))
+    for _ in range(rounds * 10):
+        fresh = DimsePacs(address)
+        for name, one in (("kept", kept), ("new", fresh)):
+            started = time.perf_counter()
+            assert len(list(one.find(Level.STUDY, keys))) == 1
+            times[name].append(time.perf_counter() - started)
+        fresh.close()
+    kept.close()
+    found = {name: statistics.median(taken) * 1e3 for name, taken in times.items()}
+    print("\n| association | C-FIND of one study ms |\n|---|---:|")
+    print(f"| kept | {found['kept']:.1f} |\n| new | {found['new']:.1f} |")
+
+
+def measure(pacs: OrthancProcess, count: int, work: Path, rounds: int) -> None:
+    modality = {"AET": "PACS", "Host": "127.0.0.1", "Port": pacs.dicom_port}
+    farsight = {"Search": {"CacheSeconds": 60}}
+    with running_orthanc(work, gateway_configuration({"pacs": modality}, farsight)) as gateway:
+        client = Client(gateway)
         first, rows = client.get(PAGE, {})
         oldest = min(row["00080020"]["Value"][0] for row in rows)
-        times: dict[str, list[float]] = {"findscu": [], "page": [], "again": [], "refined": []}
+        times: dict[str, list[float]] = {"findscu": [], "page": [], "again": [], "typed": []}
         same = 0
+        typing(client, "1", rounds=1)  # it proves itself
         for _ in range(rounds):
             took, same = findscu(pacs.dicom_port, f"{oldest}-")
             times["findscu"].append(took)
             times["page"].append(client.get(PAGE, FRESH)[0])
             times["again"].append(client.get(PAGE, {})[0])
-            times["refined"].append(client.get(f"{PAGE}&PatientSex=O", {})[0])
+            times["typed"] += typing(client, "10", rounds=1)
         found = {name: statistics.median(taken) for name, taken in times.items()}
         print(
             f"| {count} | {first * 1e3:.0f} | {same} | {found['findscu'] * 1e3:.1f} "
             f"| {found['page'] * 1e3:.1f} | {found['page'] / found['findscu']:.2f} "
-            f"| {found['again'] * 1e3:.1f} | {found['refined'] * 1e3:.1f} "
+            f"| {found['again'] * 1e3:.1f} | {found['typed'] * 1e3:.1f} "
             f"| {resident(gateway.pid, 'VmHWM'):.0f} |",
             flush=True,
         )
@@ -162,13 +254,15 @@ def main() -> None:
         }
         pacs = stack.enter_context(running_orthanc(work / "pacs", configuration))
         print("| studies | first page after start ms | rows | findscu ms | page ms | ratio "
-              "| again ms | refined ms | resident MB |")  # fmt: skip
+              "| again ms | typed ms | resident MB |")  # fmt: skip
         print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
         held = 0
         for size in map(int, options.sizes.split(",")):
             fill(pacs, size, held)
             held = size
             measure(pacs, size, work / f"gateway-{size}", options.rounds)
+        twenty_people(pacs, work / "people")
+        kept_or_new(pacs, options.rounds)
 
 
 if __name__ == "__main__":

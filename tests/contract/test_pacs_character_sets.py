@@ -58,9 +58,7 @@ def test_in_utf_8_and_then_in_its_own_set(
 
 
 @pytest.mark.parametrize("status", [0xA900, 0xC000, 0x0106])
-def test_a_pacs_that_refuses_utf_8_is_asked_without_it(
-    scripted: ScriptedPacs, status: int
-) -> None:
+def test_a_pacs_that_refuses_utf_8_is_asked_without_it(scripted: ScriptedPacs, status: int) -> None:
     scripted.script.refuses_utf_8 = status
     pacs = pacs_at(scripted, LATIN_1)
     assert len(rows(pacs, ASCII)) == 1

@@ -149,7 +149,7 @@ def test_series_that_count_their_instances_save_the_image_queries() -> None:
 
 def test_repeated_rows_are_counted_and_gone_into_once() -> None:
     pacs = FakePacs([study("1.2.1", ("CT", "MR"))], no_counts=True, repeats_rows=True)
-    one = service(pacs, contents=ContentsCache(ttl_s=0))
+    one = service(pacs)
     assert len(search(one).rows) == 1
     assert len(pacs.asked) == 1 + 1 + 2
     pacs.asked.clear()
@@ -945,3 +945,55 @@ def test_one_pacs_that_fails_is_an_error_whatever_is_stored() -> None:
     both = service(failing, FakePacs([study("1.2.2")]), archive=FakeArchive([study("1.2.1")]))
     with pytest.raises(PacsUnavailable):
         search(both.only("one"))
+
+
+# ---- what a source tells of the levels above
+
+TWO_KINDS = [study("1.2.1", ("CT",), 2), study("1.2.2", ("MR", "SR"), 3)]
+SILENT = {"no_counts": True, "ignores_modalities": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("/series", 2), ("/instances", 6), ("/studies/1.2.2/series", 2), ("/studies/1.2.1/series", 0),
+     ("/studies/1.2.2/instances", 6), ("/studies/1.2.1/instances", 0)],
+)  # fmt: skip
+def test_modalities_in_study_is_a_key_at_every_level(path: str, expected: int) -> None:
+    one = service(FakePacs(TWO_KINDS, **SILENT))
+    result = search(one, path, ("ModalitiesInStudy", "MR"))
+    assert len(result.rows) == expected
+    assert {values(row, "0020000D")[0] for row in result.rows} <= {"1.2.2"}
+    assert result.warnings == ()
+
+
+def test_modalities_are_found_out_within_a_bound() -> None:
+    limits = SearchLimits(descent=DescentLimits(max_counted=1))
+    one = service(FakePacs(TWO_KINDS, **SILENT), limits=limits)
+    result = search(one, "/series", ("ModalitiesInStudy", "CT,MR"))
+    assert {values(row, "0020000D")[0] for row in result.rows} < {"1.2.1", "1.2.2"}
+    assert any("modalities of 1 studies" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("path", "pairs", "counts"),
+    [
+        ("/series", (), {"00201206": 1, "00201208": 2, "00201209": 2}),
+        ("/instances", (), {"00201206": 1, "00201208": 2, "00201209": 2}),
+        ("/studies/1.2.1/series", (("includefield", "00201206"),), {"00201206": 1}),
+        ("/studies/1.2.1/series/1.2.1.1/instances", (("includefield", "00201209"),),
+         {"00201209": 2}),
+    ],
+)  # fmt: skip
+def test_counts_of_the_levels_above(
+    path: str, pairs: Sequence[tuple[str, str]], counts: dict[str, int]
+) -> None:
+    (row, *_) = search(service(FakePacs(TWO_KINDS[:1], **SILENT)), path, *pairs).rows
+    assert {tag: values(row, tag)[0] for tag in counts} == counts
+
+
+def test_one_character_is_asked_for_as_any() -> None:
+    """PACS that take it for a byte don't find what lies outside ASCII."""
+    pacs = FakePacs([study("1.2.1", _00081030="Sch\u00e4del"), study("1.2.2", _00081030="Schdel")])
+    result = search(service(pacs), "/studies", ("StudyDescription", "Sch?del"))
+    assert uids(result.rows) == ["1.2.1"]
+    assert [keys.get("00081030") for _, keys in pacs.asked] == ["Sch*del"]

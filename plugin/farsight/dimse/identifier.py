@@ -20,7 +20,7 @@ from farsight.ps318.attribute_levels import (
     holds,
     optional_keys,
 )
-from farsight.ps318.matching_key import MatchingKey
+from farsight.ps318.matching_key import TEXT_VRS, MatchingKey
 from farsight.ps318.search_query import SearchQuery
 
 #: VRs whose values can be sent in an identifier. Not those of numbers written as text: a PACS
@@ -32,6 +32,7 @@ _SENDABLE = frozenset(
 
 
 _NOT_ASCII = re.compile(r"[*?]*[^\x00-\x7f][*?\x80-\U0010ffff]*")
+_MORE_STARS = re.compile(r"\*\*+")
 _ENOUGH_LEFT = 2
 
 
@@ -86,6 +87,8 @@ def dimse_value(key: MatchingKey) -> str:
     if len(key.values) != 1:
         return ""
     value = _name_value(key.values[0]) if key.vr == "PN" else key.values[0]
+    if key.vr in TEXT_VRS:  # a PACS may take "?" for one byte, or not know it
+        value = _MORE_STARS.sub("*", value.replace("?", "*"))
     return _without_letters_of_sets(value)
 
 
@@ -98,10 +101,7 @@ def _name_value(name: str) -> str:
     groups = [group.rstrip("^ ") + "*" for group in name.split("=")]
     if len(groups) == 1 and not name.isascii():
         groups[0] = "*" + groups[0]
-    wide = "=".join(groups)
-    while "**" in wide:
-        wide = wide.replace("**", "*")
-    return wide
+    return "=".join(groups)
 
 
 def _without_letters_of_sets(value: str) -> str:

@@ -24,11 +24,11 @@ from farsight.ps318.resource_path import ResourcePath
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.parallel import Outcome, run_all
 from farsight.services.recent_answers import RecentAnswers
-from farsight.services.search_answer import answer_row
+from farsight.services.search_answer import answer_row, shown_tags
 from farsight.services.search_by_date import Spans
 from farsight.services.search_descent import Descent, DescentLimits
 from farsight.services.search_page import PageLimits, Paging
-from farsight.services.search_rows import FoundRow, JoinedRow, in_order, join_rows
+from farsight.services.search_rows import FoundRow, in_order, join_rows
 from farsight.services.search_source import (
     ArchiveSource,
     PacsSource,
@@ -134,11 +134,13 @@ class SearchService:
         if self._only is not None:  # what is here says how near it is, and is nothing of its own
             joined = [row for row in joined if any(one.ae_title is not None for one in row.rows)]
         ordered = in_order(query.level, joined, lambda row: row.rows[0].attributes)
-        paging = Paging(self._sources, self._counter, query, self._limits.page)
+        named = [level for level, tag in UNIQUE_KEY.items() if tag in _scope_uids(scope)]
+        shown = shown_tags(query, named)
+        paging = Paging(self._sources, self._counter, query, shown, self._limits.page)
         page, remaining = paging.page(ordered)
         if failures and not paging.matched:
             raise failures[0]
-        rows = tuple(self._answer(row, query, scope, root_url) for row in page)
+        rows = tuple(answer_row(row.attributes(), query, named, root_url) for row in page)
         texts = [
             *query.warnings,
             *(f"{error}; its results are missing" for error in failures),
@@ -170,7 +172,7 @@ class SearchService:
         uids = _scope_uids(scope)
         limits = self._limits.descent
         descents = [
-            Descent(source, query, uids, limits, spans)
+            Descent(source, query, uids, self._counter, limits, spans)
             for source, spans in zip(self._sources, self._spans, strict=True)
         ]
         outcomes = run_all(
@@ -202,13 +204,6 @@ class SearchService:
                 names = ", ".join(sorted(unknown))
                 notes.append(f"{source.name} does not return {names}; not filtered by it")
         return found
-
-    def _answer(
-        self, row: JoinedRow, query: SearchQuery, scope: ResourcePath, root_url: str
-    ) -> Attributes:
-        uids = _scope_uids(scope)
-        named = [level for level, tag in UNIQUE_KEY.items() if tag in uids]
-        return answer_row(row.attributes(), query, named, root_url)
 
     def _log(
         self, query: SearchQuery, outcomes: Sequence[Outcome[list[Attributes]]], rows: int

@@ -46,6 +46,14 @@ def answer_row(
     return dict(sorted(row.items()))
 
 
+def shown_tags(query: SearchQuery, named_levels: Iterable[Level]) -> frozenset[str]:
+    """What an answer's rows carry, empty or not; with `all`, every attribute they may."""
+    if not query.include_all:
+        return _always(query, set(named_levels)) | query.include_fields
+    tags = {tag for level in levels.LEVELS for tag in levels.REQUIRED[level]}
+    return frozenset(tag for tag in tags if levels.reaches(query.level, tag))
+
+
 def retrieve_url(row: Attributes, level: Level, root_url: str) -> str:
     """Where the object is retrieved (PS3.18 10.4.1.1)."""
     down_to = levels.LEVELS[: levels.LEVELS.index(level) + 1]

@@ -117,7 +117,16 @@ class Spans:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._small_until = -1.0
         self._kept: OrderedDict[Hashable, tuple[float, dict[int, int]]] = OrderedDict()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all that the source has could be read lately."""
+        return self._small_until > self._clock()
+
+    def note_small(self) -> None:
+        self._small_until = self._clock() + _KEPT_S
 
     def of(self, search: Hashable, needed: int) -> int | None:
         """How many days for so many rows. None: nothing is known of it, it may be a small one."""

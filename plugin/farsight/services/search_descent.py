@@ -11,13 +11,21 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 
 from farsight.errors import PacsFailure, PacsRefusedService
 from farsight.model import Attributes, Level
-from farsight.ps318.attribute_levels import LEVELS, STUDY_DATE, UNIQUE_KEY, level_of, parent_of
+from farsight.ps318.attribute_levels import (
+    LEVELS,
+    MODALITIES_IN_STUDY,
+    STUDY_DATE,
+    UNIQUE_KEY,
+    level_of,
+    parent_of,
+)
 from farsight.ps318.matching import matches, unknown_keys, values_of
 from farsight.ps318.search_query import SearchQuery
-from farsight.services.parallel import Job
+from farsight.services.parallel import Job, run_all
 from farsight.services.search_by_date import (
     FIRST_DAYS,
     ByDate,
@@ -28,6 +36,7 @@ from farsight.services.search_by_date import (
 )
 from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
 from farsight.services.search_source import SearchSource
+from farsight.services.study_contents import Counter
 
 LOG = logging.getLogger("farsight.search")
 
@@ -35,11 +44,13 @@ LOG = logging.getLogger("farsight.search")
 @dataclass(frozen=True, slots=True)
 class DescentLimits:
     """max_rows: of one query; a source with more studies is asked by date. max_fan_out: objects
-    of one level gone into. patience_s: one that takes longer for all it has is asked by date as
-    well."""
+    of one level gone into. max_counted: studies whose modalities are found out. patience_s: a
+    source that takes longer for all it has is asked by date as well."""
 
     max_rows: int = 20_000
     max_fan_out: int = 500
+    max_counted: int = 1_000
+    counting_threads: int = 4
     patience_s: float = 0.5
 
 
@@ -53,6 +64,7 @@ class Descent:
     source: SearchSource
     query: SearchQuery
     uids: Mapping[str, str]
+    counter: Counter
     limits: DescentLimits = field(default_factory=DescentLimits)
     spans: Spans = field(default_factory=Spans)
     notes: list[str] = field(default_factory=list)
@@ -85,9 +97,10 @@ class Descent:
             stub = {UNIQUE_KEY[parent]: {"vr": "UI", "Value": [known]}}
             return [{**above, **stub} for above in self._above(parent)]
         keys = self.query.keys_at(parent)
-        parents = in_order(
-            parent, [row for row in self._rows(parent) if matches(row, keys)], lambda row: row
-        )
+        found = self._rows(parent)
+        if parent is Level.STUDY:
+            found = self._with_modalities(found)
+        parents = in_order(parent, [row for row in found if matches(row, keys)], lambda row: row)
         if len(parents) > self.limits.max_fan_out:
             self.is_cut = True
             self.notes.append(
@@ -95,6 +108,37 @@ class Descent:
                 f"objects at level {parent.value} were searched"
             )
         return parents[: self.limits.max_fan_out]
+
+    def _with_modalities(self, studies: list[Attributes]) -> list[Attributes]:
+        """Found out where the search asks by them and the source doesn't tell."""
+        keys = self.query.matching_keys
+        if not any(key.tag == MODALITIES_IN_STUDY and not key.is_universal for key in keys):
+            return studies
+        tags = (MODALITIES_IN_STUDY,)
+        ordered = in_order(Level.STUDY, studies, lambda row: row)
+        lacking = [row for row in ordered if self.counter.lacks(row, tags)]
+        if len(lacking) > self.limits.max_counted:
+            self.is_cut = True
+            most = self.limits.max_counted
+            self.notes.append(
+                f"{self.source.name}: the modalities of {most} studies were looked at"
+            )
+            beyond = {id(row) for row in lacking[most:]}
+            ordered = [row for row in ordered if id(row) not in beyond]
+        outcomes = run_all(
+            [
+                partial(self.counter.complete, self.source, row, tags)
+                for row in lacking[: self.limits.max_counted]
+            ],
+            max_threads=self.limits.counting_threads,
+            timeout_s=self.source.timeout_s,
+        )
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.timed_out:
+                raise self.source.out_of_time("took too long to tell modalities")
+        return ordered
 
     def _asked(self, level: Level, inherited: Attributes) -> list[Attributes]:
         upper = {UNIQUE_KEY[above]: uid_of(inherited, above) for above in _above_levels(level)}
@@ -126,7 +170,9 @@ class Descent:
         if days is not None and (rows := self._newest(by_date, days)) is not None:
             return rows
         most = self.limits.max_rows
-        everything = Job(lambda: self.source.search(self.query, Level.STUDY, asked, most + 1))
+        if self.spans.is_small:
+            return self._everything(asked)
+        everything = Job(lambda: self._everything(asked))
         outcome = everything.outcome(self.limits.patience_s)
         late = outcome.timed_out
         if days is None and (late or len(outcome.value or ()) > most):
@@ -139,6 +185,13 @@ class Descent:
             assert outcome.error is not None
             raise outcome.error
         return outcome.value
+
+    def _everything(self, asked: Mapping[str, str]) -> list[Attributes]:
+        most = self.limits.max_rows
+        rows = self.source.search(self.query, Level.STUDY, asked, most + 1)
+        if len(rows) <= most and all(key.is_universal for key in self.query.matching_keys):
+            self.spans.note_small()
+        return rows
 
     def _by_date(self, asked: Mapping[str, str]) -> ByDate | None:
         """How the studies of this search are asked for by date; None: not at all."""

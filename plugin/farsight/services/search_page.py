@@ -16,7 +16,7 @@ from farsight.ps318.matching import matches, values_of
 from farsight.ps318.matching_key import MatchingKey
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.parallel import run_all
-from farsight.services.search_rows import JoinedRow
+from farsight.services.search_rows import JoinedRow, uid_of
 from farsight.services.search_source import SearchSource
 from farsight.services.study_contents import Counter
 
@@ -35,12 +35,14 @@ class PageLimits:
 
 @dataclass(slots=True)
 class Paging:
-    """One page of one search. `notes`: texts for Warning headers. `matched`: rows that match,
-    as far as they were looked at."""
+    """One page of one search. `shown`: tags of an answer's rows, those that can be counted are.
+    `notes`: texts for Warning headers. `matched`: rows that match, as far as they were looked
+    at."""
 
     sources: Sequence[SearchSource]
     counter: Counter
     query: SearchQuery
+    shown: frozenset[str]
     limits: PageLimits
     notes: list[str] = field(default_factory=list)
     matched: int = 0
@@ -98,13 +100,13 @@ class Paging:
 
     def _complete(self, joined: Iterable[JoinedRow]) -> None:
         """Counts for every source's row that lacks them; one failure ends it for that source."""
-        level = self.query.level
-        jobs = [
-            _Job(self, found.source, found.attributes)
-            for row in joined
-            for found in row.rows
-            if self.counter.lacks(level, found.attributes)
-        ]
+        rows: dict[tuple[int, str], list[Attributes]] = {}
+        for row in joined:
+            for found in row.rows:
+                if self.counter.lacks(found.attributes, self.shown):
+                    study = uid_of(found.attributes, Level.STUDY)
+                    rows.setdefault((found.source, study), []).append(found.attributes)
+        jobs = [_Job(self, source, of_study) for (source, _), of_study in rows.items()]
         outcomes = run_all(
             jobs, max_threads=self.limits.counting_threads, timeout_s=self.limits.timeout_s
         )
@@ -128,19 +130,22 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """Rows of one study at one source: what is found out for one serves the next."""
+
     paging: Paging
     source: int
-    attributes: Attributes
+    rows: Sequence[Attributes]
 
     def __call__(self) -> bool:
         if self.paging.has_given_up(self.source):
             return True
         source = self.paging.sources[self.source]
         try:
-            return self.paging.counter.complete(source, self.paging.query.level, self.attributes)
+            for row in self.rows:
+                self.paging.counter.complete(source, row, self.paging.shown)
         except FarsightError as error:
             self.paging.give_up(self.source, error)
-            return True
+        return True
 
 
 def _undecided(row: JoinedRow) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from farsight.model import Attributes, Level
@@ -65,24 +65,31 @@ class Counter:
     def __init__(self, cache: ContentsCache) -> None:
         self._cache = cache
 
-    def lacks(self, level: Level, row: Attributes) -> bool:
-        """Whether anything is missing that `complete` can find out."""
-        return any(_missing(row, tag) for tag in _COMPUTED[level])
+    def lacks(self, row: Attributes, tags: Collection[str]) -> bool:
+        """Whether any of the tags is missing that `complete` can find out."""
+        return any(_missing(row, tag) for tag in COUNTED if tag in tags)
 
-    def complete(self, source: SearchSource, level: Level, row: Attributes) -> bool:
-        """Fill in what is missing; what the source said stays. True, for run_all's sake.
+    def complete(self, source: SearchSource, row: Attributes, tags: Collection[str]) -> bool:
+        """Fill in what is missing of the tags; what the source said stays.
 
-        Raises: FarsightError of the source.
+        True, for run_all's sake. Raises: FarsightError of the source.
         """
         study = uid_of(row, Level.STUDY)
-        if level is Level.STUDY:
-            contents = self.study(source, study)
-            _fill(row, levels.MODALITIES_IN_STUDY, "CS", list(contents.modalities))
-            _fill(row, levels.NUMBER_OF_STUDY_RELATED_SERIES, "IS", [contents.series])
-            _fill(row, levels.NUMBER_OF_STUDY_RELATED_INSTANCES, "IS", [contents.instances])
-        elif level is Level.SERIES:
-            count = self.series(source, study, uid_of(row, Level.SERIES))
-            _fill(row, levels.NUMBER_OF_SERIES_RELATED_INSTANCES, "IS", [count])
+        contents: StudyContents | None = None
+        for tag in COUNTED:
+            if tag not in tags or not _missing(row, tag):
+                continue
+            if tag == levels.NUMBER_OF_SERIES_RELATED_INSTANCES:
+                count = self.series(source, study, uid_of(row, Level.SERIES))
+                _fill(row, tag, "IS", [count])
+                continue
+            contents = contents or self.study(source, study)
+            if tag == levels.MODALITIES_IN_STUDY:
+                _fill(row, tag, "CS", list(contents.modalities))
+            elif tag == levels.NUMBER_OF_STUDY_RELATED_SERIES:
+                _fill(row, tag, "IS", [contents.series])
+            else:
+                _fill(row, tag, "IS", [contents.instances])
         return True
 
     def study(self, source: SearchSource, study_instance_uid: str) -> StudyContents:
@@ -130,15 +137,13 @@ class Counter:
         return said if said > 0 else self.series(source, study_instance_uid, series_uid)
 
 
-_COMPUTED: dict[Level, tuple[str, ...]] = {
-    Level.STUDY: (
-        levels.MODALITIES_IN_STUDY,
-        levels.NUMBER_OF_STUDY_RELATED_SERIES,
-        levels.NUMBER_OF_STUDY_RELATED_INSTANCES,
-    ),
-    Level.SERIES: (levels.NUMBER_OF_SERIES_RELATED_INSTANCES,),
-    Level.IMAGE: (),
-}
+#: What can be found out by counting.
+COUNTED = (
+    levels.MODALITIES_IN_STUDY,
+    levels.NUMBER_OF_STUDY_RELATED_SERIES,
+    levels.NUMBER_OF_STUDY_RELATED_INSTANCES,
+    levels.NUMBER_OF_SERIES_RELATED_INSTANCES,
+)
 
 
 def _missing(row: Attributes, tag: str) -> bool:
