@@ -123,7 +123,9 @@ def findscu(port: int, days: str) -> tuple[float, int]:
         env={**os.environ, "TCP_NODELAY": "1"},
     )  # fmt: skip
     took = time.perf_counter() - started
-    return took, (done.stdout + done.stderr).count(b"(0020,000d)")
+    rows = (done.stdout + done.stderr).count(b"(0020,000d)")
+    assert rows, done.stderr
+    return took, rows
 
 
 def typing(client: Client, beginning: str, rounds: int) -> list[float]:

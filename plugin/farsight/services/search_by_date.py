@@ -122,7 +122,7 @@ class Spans:
 
     @property
     def is_small(self) -> bool:
-        """Whether all that the source has could be read lately."""
+        """Whether all that the source has was read in a moment lately."""
         return self._small_until > self._clock()
 
     def note_small(self) -> None:

@@ -170,28 +170,27 @@ class Descent:
         if days is not None and (rows := self._newest(by_date, days)) is not None:
             return rows
         most = self.limits.max_rows
+
+        def everything() -> list[Attributes]:
+            return self.source.search(self.query, Level.STUDY, asked, most + 1)
+
         if self.spans.is_small:
-            return self._everything(asked)
-        everything = Job(lambda: self._everything(asked))
-        outcome = everything.outcome(self.limits.patience_s)
-        late = outcome.timed_out
-        if days is None and (late or len(outcome.value or ()) > most):
+            return everything()
+        job = Job(everything)
+        outcome = job.outcome(self.limits.patience_s)
+        late, count = outcome.timed_out, len(outcome.value or ())
+        if days is None and (late or count > most):
             rows = self._newest(by_date, FIRST_DAYS)
             if rows is not None:
                 return rows
         if late:
-            outcome = everything.outcome()
+            outcome = job.outcome()
+        elif count <= most and all(key.is_universal for key in self.query.matching_keys):
+            self.spans.note_small()
         if outcome.value is None:
             assert outcome.error is not None
             raise outcome.error
         return outcome.value
-
-    def _everything(self, asked: Mapping[str, str]) -> list[Attributes]:
-        most = self.limits.max_rows
-        rows = self.source.search(self.query, Level.STUDY, asked, most + 1)
-        if len(rows) <= most and all(key.is_universal for key in self.query.matching_keys):
-            self.spans.note_small()
-        return rows
 
     def _by_date(self, asked: Mapping[str, str]) -> ByDate | None:
         """How the studies of this search are asked for by date; None: not at all."""
