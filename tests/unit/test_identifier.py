@@ -49,6 +49,7 @@ def test_levels_below_carry_the_uids_above() -> None:
         ("PatientName", "Doe=山田^太郎*", "00100010", "Doe*=*^*"),
         ("PatientName", "Müller^Jürgen", "00100010", "*M*ller^J*rgen*"),
         ("PatientName", "山田^太郎", "00100010", "*山田^太郎*"),
+        ("PatientName", "Mu\u0308ller", "00100010", "*M*ller*"),
         ("StudyDescription", "Schädel?übersicht", "00081030", "Sch*del*bersicht"),
         ("StudyDescription", "Ωμέγα 3", "00081030", "Ωμέγα 3"),
         ("StudyDate", "20240101-20240131", "00080020", "20240101-20240131"),

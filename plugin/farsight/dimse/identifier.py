@@ -7,6 +7,7 @@ decide goes as a universal key, because every row is matched again when it comes
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from farsight.model import IdentifierKey, Level
@@ -112,6 +113,7 @@ def _without_letters_of_sets(value: str) -> str:
     """
     if value.isascii():
         return value
+    value = unicodedata.normalize("NFC", value)  # else a letter stays of a letter with a mark
     wide = _NOT_ASCII.sub("*", value)
     return wide if sum(c.isalnum() for c in wide) >= _ENOUGH_LEFT else value
 

@@ -185,12 +185,16 @@ class Descent:
                 return rows
         if late:
             outcome = job.outcome()
-        elif count <= most and all(key.is_universal for key in self.query.matching_keys):
+        elif outcome.error is None and count <= most and self._asks_for_all:
             self.spans.note_small()
         if outcome.value is None:
             assert outcome.error is not None
             raise outcome.error
         return outcome.value
+
+    @property
+    def _asks_for_all(self) -> bool:
+        return all(key.is_universal for key in self.query.matching_keys)
 
     def _by_date(self, asked: Mapping[str, str]) -> ByDate | None:
         """How the studies of this search are asked for by date; None: not at all."""
