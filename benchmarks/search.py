@@ -42,7 +42,8 @@ from orthanc_process import (  # noqa: E402
     gateway_configuration,
     running_orthanc,
 )
-from sample_files import ct_slice  # noqa: E402
+from pacs_peers import dcmqrscp  # noqa: E402
+from sample_files import ct_slice, write_series  # noqa: E402
 
 _FIELDS = "00081030%2C00080060"
 PAGE = f"/dicom-web/studies?limit=101&offset=0&fuzzymatching=false&includefield={_FIELDS}"
@@ -191,6 +192,33 @@ def connections(pid: int, port: int) -> int:
     return own
 
 
+def counting(work: Path, rounds: int) -> None:
+    """A page of a PACS that tells neither modalities nor numbers: they are counted."""
+    files = [
+        file
+        for number in range(1, 102)
+        for series in (1, 2)
+        for file in write_series(work / "files", 2, series=series, study=number, size=4)
+    ]
+    with dcmqrscp(work / "pacs", files) as pacs:
+        modality = {"AET": "PACS", "Host": "127.0.0.1", "Port": pacs.port}
+        times: dict[str, list[float]] = {"counted": [], "known": []}
+        for number in range(rounds):
+            configuration = gateway_configuration({"pacs": modality})
+            with running_orthanc(work / f"counting-{number}", configuration) as gateway:
+                client = Client(gateway)
+                client.get(f"{PAGE}&StudyInstanceUID=1.2.3", {})
+                for name in times:
+                    took, rows = client.get(PAGE, FRESH)
+                    assert len(rows) == 101
+                    assert all(row["00201208"]["Value"] == [4] for row in rows)
+                    times[name].append(took)
+        found = {name: statistics.median(taken) * 1e3 for name, taken in times.items()}
+        print("\n| 101 studies of two series, dcmqrscp | page ms |\n|---|---:|")
+        print(f"| modalities and numbers counted, 303 queries | {found['counted']:.0f} |")
+        print(f"| known for a minute, one query | {found['known']:.0f} |")
+
+
 def kept_or_new(pacs: OrthancProcess, rounds: int) -> None:
     """One C-FIND of one study, in this process."""
     from farsight.adapters.dimse_pacs import DimsePacs
@@ -265,6 +293,7 @@ def main() -> None:
             measure(pacs, size, work / f"gateway-{size}", options.rounds)
         twenty_people(pacs, work / "people")
         kept_or_new(pacs, options.rounds)
+        counting(work / "counting", options.rounds)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,13 @@ from farsight.errors import (
 from farsight.model import Attributes, IdentifierKey, Level
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
-from farsight.ps318.attribute_levels import LEVELS, PATIENT_NAME, STUDY_INSTANCE_UID, holds
-from farsight.ps318.matching import matches, person_name_form, values_of
+from farsight.ps318.attribute_levels import LEVELS, holds
+from farsight.ps318.matching import matches
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.recent_answers import RecentAnswers
 from farsight.services.refining import Question, Refining
+from farsight.services.search_probes import SearchProbes
 from farsight.services.search_rows import uid_of
-
-_PROBED_ROWS = 20
-_PROBED_LETTERS, _PROBED_NAMES = 200, 10
 
 
 class SearchSource(Protocol):
@@ -116,8 +114,7 @@ class PacsSource:
         self._refining = Refining()
         self._universal_tags = habits.universal_tags
         self._takes_uid_lists = True
-        self._case_sensitive: bool | None = None
-        self._finds_letters: bool | None = None
+        self._probes = SearchProbes(pacs)
 
     @property
     def name(self) -> str:
@@ -133,17 +130,14 @@ class PacsSource:
     def search(
         self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
     ) -> list[Attributes]:
-        universal = self._universal_tags | self._names_to_widen(query, level)
-        universal |= self._letters_to_widen(query, level, universal)
+        universal = self._universal_tags | self._to_widen(query, level)
         keys = search_identifier(query, level, upper_uids, universal)
         lists = [key for key in keys if key.vr == "UI" and "\\" in key.value]
-        if not lists and not query.fresh:
-            return self._found(query, Question(level, keys, max_rows))
         if not lists:
-            return self._find(level, keys, max_rows, fresh=query.fresh)
+            return self._found(query, Question(level, keys, max_rows))
         if self._takes_uid_lists:
             try:
-                return self._find(level, keys, max_rows, fresh=query.fresh)
+                return self._ask(Question(level, keys, max_rows), fresh=query.fresh)
             except PacsRefusedService:
                 raise
             except PacsFailure:
@@ -153,27 +147,24 @@ class PacsSource:
         return self._one_by_one(level, keys, lists[0], max_rows)
 
     def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
-        return self._find(level, identifier_keys(values), None, fresh=False)
+        return self._ask(Question(level, identifier_keys(values)), fresh=False)
 
     def _found(self, query: SearchQuery, question: Question) -> list[Attributes]:
         """From a wider answer of a moment ago, where that is proven to do."""
         wide = None
-        if not self._recent.knows(question):
+        if not (query.fresh or self._recent.knows(question)):
             wide = self._refining.wider(question, self._recent.good())
         if wide is not None and self._refining.is_proven():
             return wide
-        rows = self._find(question.level, question.keys, question.max_rows, fresh=False)
+        rows = self._ask(question, fresh=query.fresh)
         if wide is not None and question.is_complete(rows):
             self._refining.proof(_uids_of(wide, query), _uids_of(rows, query))
         return rows
 
-    def _find(
-        self, level: Level, keys: tuple[IdentifierKey, ...], max_rows: int | None, *, fresh: bool
-    ) -> list[Attributes]:
-        question = Question(level, keys, max_rows)
-
+    def _ask(self, question: Question, *, fresh: bool) -> list[Attributes]:
         def ask() -> list[Attributes]:
-            rows = list(self._pacs.find(level, keys, max_rows=max_rows))
+            max_rows = question.max_rows
+            rows = list(self._pacs.find(question.level, question.keys, max_rows=max_rows))
             self._refining.note(question, rows)
             return rows
 
@@ -199,72 +190,19 @@ class PacsSource:
                 break
         return rows
 
-    def _names_to_widen(self, query: SearchQuery, level: Level) -> frozenset[str]:
-        """PN keys with letters that a case-sensitive PACS would match too narrowly."""
+    def _to_widen(self, query: SearchQuery, level: Level) -> frozenset[str]:
+        """Keys that this PACS would match too narrowly: names whose capitals it tells apart, and
+        letters it doesn't find."""
+        of_level = [key for key in query.matching_keys if holds(level, key.tag)]
         names = {
-            key.tag
-            for key in query.matching_keys
-            if key.vr == "PN" and holds(level, key.tag) and any(map(_has_letters, key.values))
+            key.tag for key in of_level if key.vr == "PN" and any(map(_has_letters, key.values))
         }
-        if not names:
-            return frozenset()
-        if self._case_sensitive is None:
-            self._case_sensitive = self._probe_case()
-        return frozenset(names) if self._case_sensitive is not False else frozenset()
-
-    def _letters_to_widen(
-        self, query: SearchQuery, level: Level, universal: frozenset[str]
-    ) -> frozenset[str]:
-        """Keys of letters outside ASCII, where the PACS doesn't find them in any set it's asked in.
-
-        What has letters of ASCII as well is asked for by these.
-        """
-        tags = frozenset(
-            key.tag
-            for key in query.matching_keys
-            if holds(level, key.tag) and not dimse_value(key).isascii()
-        )
-        if not tags - universal:
-            return frozenset()
-        if self._finds_letters is None:
-            self._finds_letters = self._probe_letters()
-        return tags if self._finds_letters is False else frozenset()
-
-    def _probe_letters(self) -> bool | None:
-        """Ask for names in other letters that the PACS has. None: no name to try.
-
-        For several: what was stored in UTF-8 may be found, and the rest not.
-        """
-        asked = identifier_keys({PATIENT_NAME: "", STUDY_INSTANCE_UID: ""})
-        rows = self._pacs.find(Level.STUDY, asked, max_rows=_PROBED_LETTERS)
-        groups = dict.fromkeys(
-            group
-            for row in rows
-            for group in _groups(row)
-            if not group.isascii() and "\ufffd" not in group
-        )
-        tried = list(groups)[:: max(1, len(groups) // _PROBED_NAMES)]
-        return all(map(self._finds_group, tried)) if tried else None
-
-    def _finds_group(self, group: str) -> bool:
-        keys = identifier_keys({PATIENT_NAME: f"*{group}*", STUDY_INSTANCE_UID: ""})
-        found = self._pacs.find(Level.STUDY, keys, max_rows=_PROBED_ROWS)
-        return any(group in _groups(row) for row in found)
-
-    def _probe_case(self) -> bool | None:
-        """Ask for a name the PACS has, with its capitals turned round. None: no name to try."""
-        asked = identifier_keys({PATIENT_NAME: "", STUDY_INSTANCE_UID: ""})
-        rows = self._pacs.find(Level.STUDY, asked, max_rows=_PROBED_ROWS)
-        name = next(filter(_turns_round, map(_alphabetic, rows)), None)
-        if name is None:
-            return None
-        return not all(self._finds(name, name.swapcase() + end) for end in ("", "*"))
-
-    def _finds(self, name: str, asked: str) -> bool:
-        keys = identifier_keys({PATIENT_NAME: asked, STUDY_INSTANCE_UID: ""})
-        wanted = person_name_form(name)
-        rows = self._pacs.find(Level.STUDY, keys, max_rows=_PROBED_ROWS)
-        return any(person_name_form(_alphabetic(row)).startswith(wanted) for row in rows)
+        if names and self._probes.folds_case():
+            names.clear()
+        letters = {key.tag for key in of_level if not dimse_value(key).isascii()}
+        if letters - names - self._universal_tags and self._probes.misses_letters():
+            names |= letters
+        return frozenset(names)
 
 
 def _uids_of(rows: Iterable[Attributes], query: SearchQuery) -> set[tuple[str, ...]]:
@@ -273,23 +211,6 @@ def _uids_of(rows: Iterable[Attributes], query: SearchQuery) -> set[tuple[str, .
     return {tuple(uid_of(row, level) for level in LEVELS) for row in matching}
 
 
-def _groups(row: Attributes) -> list[str]:
-    """The component groups of the patient's name."""
-    names = [value for value in values_of(row.get(PATIENT_NAME)) if isinstance(value, dict)]
-    return [str(group) for name in names for group in name.values()]
-
-
-def _alphabetic(row: Attributes) -> str:
-    for value in values_of(row.get(PATIENT_NAME)):
-        return str(value.get("Alphabetic", "") if isinstance(value, dict) else value)
-    return ""
-
-
 def _has_letters(text: str) -> bool:
     """Letters whose case can be told apart."""
     return text.swapcase() != text
-
-
-def _turns_round(name: str) -> bool:
-    """A name that becomes another and itself again when its capitals are swapped."""
-    return name.swapcase() != name and name.swapcase().swapcase() == name and name.isascii()
