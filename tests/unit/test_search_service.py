@@ -508,6 +508,31 @@ def test_a_pacs_that_takes_long_for_all_is_asked_for_the_newest(dated: bool) -> 
     gate.set()
 
 
+def test_a_slow_pacs_is_asked_for_all_once_in_a_while_only() -> None:
+    forever, everything = threading.Event(), []
+
+    class Slow(FakePacs):
+        def find(self, level: Level, identifier: Any, **options: Any) -> Any:
+            if not any(key.tag == "00080020" and key.value for key in identifier):
+                everything.append(identifier)
+                forever.wait(20)
+            return super().find(level, identifier, **options)
+
+    studies = spread(60)
+    limits = SearchLimits(descent=DescentLimits(patience_s=0.01))
+    one = service(Slow(studies, case_sensitive_names=False), limits=limits)
+    for pairs in (
+        [],
+        [("PatientID", "*")],
+        [("StudyDescription", "H*")],
+        [("StudyDescription", "He*")],
+    ):
+        found = search(one, "/studies", ("limit", "10"), *pairs)
+        assert uids(found.rows) == expected_order(studies)[:10]
+    assert len(everything) == 1
+    forever.set()
+
+
 def test_filters_of_a_large_pacs_are_exact_too() -> None:
     studies = spread(300)
     one = service(FakePacs(studies, case_sensitive_names=True), limits=LARGE)

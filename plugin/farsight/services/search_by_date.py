@@ -27,12 +27,12 @@ from farsight.ps318.temporal import interval, parse_range
 from farsight.ps318.wildcard import has_wildcards
 
 _GROWTH = 8
-#: Where to begin with a source of which nothing is known.
-FIRST_DAYS = 7
+#: Where to begin with a source of which nothing is known; of what a search leaves there is less.
+FIRST_DAYS, FIRST_DAYS_FILTERED = 7, 56
 #: No study is older than radiology.
 _FIRST_DAY = date(1895, 1, 1)
 _NARROW = frozenset((STUDY_INSTANCE_UID, PATIENT_ID, ACCESSION_NUMBER))
-_MOST_KEPT, _MOST_PAGES, _KEPT_S = 256, 64, 600.0
+_MOST_KEPT, _MOST_PAGES, _KEPT_S, _LARGE_S = 256, 64, 600.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Spans:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._small_until = -1.0
+        self._small_until = self._large_until = -1.0
         self._kept: OrderedDict[Hashable, tuple[float, dict[int, int]]] = OrderedDict()
 
     @property
@@ -125,8 +125,20 @@ class Spans:
         """Whether all that the source has was read in a moment lately."""
         return self._small_until > self._clock()
 
+    @property
+    def is_large(self) -> bool:
+        """Whether a search for all of something took long lately: not to be tried again soon."""
+        return self._large_until > self._clock()
+
     def note_small(self) -> None:
-        self._small_until = self._clock() + _KEPT_S
+        self._small_until, self._large_until = self._clock() + _KEPT_S, -1.0
+
+    def note_large(self) -> None:
+        self._small_until, self._large_until = -1.0, self._clock() + _LARGE_S
+
+    def note_not_so_large(self) -> None:
+        """It took long, but there wasn't much."""
+        self._large_until = -1.0
 
     def of(self, search: Hashable, needed: int) -> int | None:
         """How many days for so many rows. None: nothing is known of it, it may be a small one."""

@@ -28,6 +28,7 @@ from farsight.ps318.search_query import SearchQuery
 from farsight.services.parallel import Job, run_all
 from farsight.services.search_by_date import (
     FIRST_DAYS,
+    FIRST_DAYS_FILTERED,
     ByDate,
     Days,
     Spans,
@@ -45,12 +46,13 @@ LOG = logging.getLogger("farsight.search")
 class DescentLimits:
     """max_rows: of one query; a source with more studies is asked by date. max_fan_out: objects
     of one level gone into. max_counted: studies whose modalities are found out. patience_s: a
-    source that takes longer for all it has is asked by date as well."""
+    source that takes longer for all it has is asked by date, unless it has few_rows only."""
 
     max_rows: int = 20_000
     max_fan_out: int = 500
     max_counted: int = 1_000
     counting_threads: int = 4
+    few_rows: int = 2_000
     patience_s: float = 0.5
 
 
@@ -164,33 +166,39 @@ class Descent:
     def _newest_or_all(self, by_date: ByDate, asked: Mapping[str, str]) -> list[Attributes]:
         """All, unless that takes too long or is too much, as far as it is known: then the newest.
 
-        All are asked for on another thread; if they aren't waited for, they serve who asks next.
+        All are asked for on another thread, and not waited for for long: a PACS may look for
+        every study it has before it sends the first. That is done once in a while only.
         """
         days = self.spans.of(by_date.search, by_date.needed)
+        first_days = FIRST_DAYS if self._asks_for_all else FIRST_DAYS_FILTERED
+        if days is None and self.spans.is_large:
+            days = first_days
         if days is not None and (rows := self._newest(by_date, days)) is not None:
             return rows
-        most = self.limits.max_rows
-
-        def everything() -> list[Attributes]:
-            return self.source.search(self.query, Level.STUDY, asked, most + 1)
-
-        if self.spans.is_small:
-            return everything()
-        job = Job(everything)
+        if self.spans.is_small or self.spans.is_large:
+            return self._everything(asked)
+        job = Job(lambda: self._everything(asked))
         outcome = job.outcome(self.limits.patience_s)
-        late, count = outcome.timed_out, len(outcome.value or ())
-        if days is None and (late or count > most):
-            rows = self._newest(by_date, FIRST_DAYS)
+        if outcome.timed_out:
+            self.spans.note_large()
+        elif outcome.error is None and self._asks_for_all:
+            self.spans.note_small()
+        too_much = outcome.timed_out or len(outcome.value or ()) > self.limits.max_rows
+        if days is None and too_much:
+            rows = self._newest(by_date, first_days)
             if rows is not None:
                 return rows
-        if late:
-            outcome = job.outcome()
-        elif outcome.error is None and count <= most and self._asks_for_all:
-            self.spans.note_small()
+        outcome = job.outcome()
         if outcome.value is None:
             assert outcome.error is not None
             raise outcome.error
         return outcome.value
+
+    def _everything(self, asked: Mapping[str, str]) -> list[Attributes]:
+        rows = self.source.search(self.query, Level.STUDY, asked, self.limits.max_rows + 1)
+        if self._asks_for_all and len(rows) <= self.limits.few_rows:
+            self.spans.note_not_so_large()
+        return rows
 
     @property
     def _asks_for_all(self) -> bool:
