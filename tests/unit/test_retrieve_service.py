@@ -370,7 +370,7 @@ def test_what_is_here_while_the_pacs_is_down(
 
 def test_waiting_has_an_end(serve: Serve, source: SeriesSource) -> None:
     source.gate = threading.Event()
-    service = serve(source, wait_s=0.05)
+    service = serve(source, wait_s=0.5)
     with pytest.raises(PacsTimeout, match="'pacs'"):
         service.ensure_series(SERIES, HERE)
     source.gate.set()
@@ -399,6 +399,9 @@ def test_what_nobody_waits_for_is_fetched_no_further(
     with pytest.raises(ClientGone):
         service.ensure_series(SERIES, client)
     landed(service)
+    deadline = time.monotonic() + 10
+    while len(archive.stored) < 2 and time.monotonic() < deadline:
+        time.sleep(0.002)  # storing goes on behind
     assert len(archive.stored) == 2, "what came is kept, no more is taken"
     assert archive.records == {}
     source.after_each = None
@@ -580,6 +583,44 @@ def test_rows_without_instance_uids_are_no_listing(
         SourceListing((source,)).series_instances(SERIES)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_one_lists_and_one_only_counts(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive, first: int
+) -> None:
+    """Whatever their order, the one with more of it brings it, and what isn't sure is said."""
+    router = SeriesSource(source.objects[:2], name="router")
+    source.lists_instances = False
+    sources = [router, source]
+    service = serve(sources[first], sources[1 - first])
+    holdings = service.ensure_series(SERIES, HERE)
+    assert (holdings.sop_instance_uids, holdings.warning) == (ALL, None)
+
+
+def test_two_that_only_count_may_have_different_parts(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    parts = [SeriesSource(source.objects[:4], "a"), SeriesSource(source.objects[4:], "b")]
+    for part in parts:
+        part.lists_instances = False
+    service = serve(*parts)
+    holdings = service.ensure_series(SERIES, HERE)
+    assert "'b' doesn't tell which instances it has" in (holdings.warning or "")
+    landed(service)
+    assert archive.records == {}
+
+
+def test_a_pacs_that_is_down_does_not_keep_another_from_counting(
+    serve: Serve, source: SeriesSource
+) -> None:
+    down = SeriesSource(source.objects, name="down")
+    down.failure = PacsUnavailable("down", "no connection")
+    source.lists_instances = False
+    for sources in ((down, source), (source, down)):
+        holdings = serve(*sources).ensure_series(SERIES, HERE)
+        assert holdings.sop_instance_uids == ALL
+        assert "no connection" in (holdings.warning or "")
+
+
 def test_the_pacs_that_lists_most_counts(
     serve: Serve, source: SeriesSource, archive: MemoryArchive
 ) -> None:
@@ -598,11 +639,14 @@ def test_nothing_is_recorded_while_another_pacs_is_down(
     archive_pacs = SeriesSource(source.objects, name="archive")
     archive_pacs.failure = PacsUnavailable("archive", "no connection")
     service = serve(router, archive_pacs)
-    assert len(service.ensure_series(SERIES, HERE).sop_instance_uids) == 2
+    holdings = service.ensure_series(SERIES, HERE)
+    assert len(holdings.sop_instance_uids) == 2
+    assert "'archive': no connection; it may have more" in (holdings.warning or "")
     landed(service)
     assert archive.records == {}
     archive_pacs.failure = None
-    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+    holdings = service.ensure_series(SERIES, HERE)
+    assert (holdings.sop_instance_uids, holdings.warning) == (ALL, None)
 
 
 def test_series_of_a_study_on_two_pacs(serve: Serve, source: SeriesSource) -> None:
@@ -714,23 +758,37 @@ def test_one_pacs_only(serve: Serve, source: SeriesSource) -> None:
     assert of_other.instance(ref(1)).sop_instance_uid == instance_uid(1), "what is here is served"
 
 
-def test_who_asks_all_is_not_answered_by_who_asked_one(serve: Serve, source: SeriesSource) -> None:
-    """Both want the same at the same time; one PACS fails, the other has it."""
-    down = SeriesSource(source.objects, "down")
-    down.gate = threading.Event()
-    down.fails_after, down.failure = 1, PacsUnavailable("down", "connection lost")
-    service = serve(source, down)
+def test_a_part_fetched_from_one_pacs_is_not_the_whole(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    parts = [SeriesSource(source.objects[:3], "a"), SeriesSource(source.objects[3:], "b")]
+    service = serve(*parts)
+    assert len(service.only("a").ensure_series(SERIES, HERE).sop_instance_uids) == 3
+    landed(service)
+    assert archive.records == {}
+    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_who_asks_all_is_not_answered_by_who_asked_one(
+    serve: Serve, source: SeriesSource, fails: bool
+) -> None:
+    """Both want the same at the same time; one PACS fails, or has a part, the other has it all."""
+    part = SeriesSource(source.objects if fails else source.objects[4:], "part")
+    part.gate = threading.Event()
+    if fails:
+        part.fails_after, part.failure = 1, PacsUnavailable("part", "connection lost")
+    service = serve(source, part)
     with ThreadPoolExecutor(4) as threads:
-        narrow = threads.submit(service.only("down").ensure_series, SERIES, HERE)
-        narrow_one = threads.submit(service.only("down").instance, ref(6))
-        while len(down.retrieved) < 2:
+        narrow = threads.submit(service.only("part").ensure_series, SERIES, HERE)
+        narrow_one = threads.submit(service.only("part").instance, ref(6))
+        while len(part.retrieved) < 2:
             time.sleep(0.002)
         wide = threads.submit(service.ensure_series, SERIES, HERE)
         wide_one = threads.submit(service.instance, ref(6))
-        time.sleep(0.05)
-        down.gate.set()
-        assert wide.result(20).sop_instance_uids == ALL
         assert wide_one.result(20).sop_instance_uid == instance_uid(6)
+        part.gate.set()
+        assert wide.result(20).sop_instance_uids == ALL
         assert wide.result().warning is None
         for future in (narrow, narrow_one):
             future.exception(20)

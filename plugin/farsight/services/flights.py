@@ -23,22 +23,29 @@ class Flights:
         self._bulk = bulk
         self._statistics = statistics
         self._lock = threading.Lock()
-        self._under_way: dict[SeriesRef, SeriesFlight] = {}
+        self._under_way: dict[SeriesRef, dict[frozenset[str], SeriesFlight]] = {}
         self._ended: deque[dict[str, object]] = deque(maxlen=_MOST_REMEMBERED)
 
-    def of(self, series: SeriesRef) -> SeriesFlight | None:
+    def of(self, series: SeriesRef) -> tuple[SeriesFlight, ...]:
+        """Those of a series: one, or one more for each set of PACS that was asked for."""
         with self._lock:
-            return self._under_way.get(series)
+            return tuple(self._under_way.get(series, {}).values())
 
-    def join(self, series: SeriesRef, urgency: Urgency) -> SeriesFlight | None:
-        """The flight of a series that goes well so far, with one more who wants it."""
+    def join(
+        self, series: SeriesRef, urgency: Urgency, sources: frozenset[str]
+    ) -> SeriesFlight | None:
+        """A flight of a series that goes well so far, with one more who wants it.
+
+        One that asks all of those PACS: what fewer of them have is not the whole.
+        """
         with self._lock:
-            flight = self._under_way.get(series)
-        if flight is None or not flight.join(urgency):
-            return None
-        if urgency is Urgency.ASKED and flight.ticket is not None:
-            self._bulk.raise_urgency(flight.ticket)
-        return flight
+            flights = list(self._under_way.get(series, {}).values())
+        for flight in flights:
+            if sources <= flight.sources and flight.join(urgency):
+                if urgency is Urgency.ASKED and flight.ticket is not None:
+                    self._bulk.raise_urgency(flight.ticket)
+                return flight
+        return None
 
     def begin(
         self,
@@ -52,10 +59,11 @@ class Flights:
         `sources`: the names of the PACS that `fly` asks.
         """
         with self._lock:
-            flight = self._under_way.get(series)
+            flights = self._under_way.setdefault(series, {})
+            flight = flights.get(sources)
             if flight is not None and flight.join(urgency):
                 return flight
-            begun = self._under_way[series] = SeriesFlight(series, urgency, sources)
+            begun = flights[sources] = SeriesFlight(series, urgency, sources)
         begun.ticket = self._bulk.submit(series.study_instance_uid, lambda: fly(begun), urgency)
         if begun.is_waited_for:  # joined before the ticket could be seen
             self._bulk.raise_urgency(begun.ticket)
@@ -76,14 +84,18 @@ class Flights:
             source = error.pacs
         self._statistics.series_ended(source, outcome)
         with self._lock:
-            if self._under_way.get(flight.series) is flight:
-                del self._under_way[flight.series]
+            flights = self._under_way.get(flight.series, {})
+            if flights.get(flight.sources) is flight:
+                del flights[flight.sources]
+            if not flights:
+                self._under_way.pop(flight.series, None)
             self._ended.appendleft({**flight.progress(), "state": outcome})
 
     def progress(self) -> list[dict[str, object]]:
         """Those under way, oldest first."""
         with self._lock:
-            flights = sorted(self._under_way.values(), key=lambda flight: flight.started_at)
+            under_way = [one for of in self._under_way.values() for one in of.values()]
+            flights = sorted(under_way, key=lambda flight: flight.started_at)
         return [flight.progress() for flight in flights]
 
     def ended(self) -> list[dict[str, object]]:

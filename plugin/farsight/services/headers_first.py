@@ -42,6 +42,8 @@ class HeadersFirst:
         source = self._sources.get(flight.source)
         if expected is None or source is None or not source.sends_headers or not flight.lacks():
             return None
+        if flight.doubt:
+            return None  # that has to be said, with what comes
         found: dict[str, DicomObject] = {}
 
         def take(received: ReceivedInstance) -> None:

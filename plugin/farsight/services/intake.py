@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from farsight.dicom.elements import DicomObject
 from farsight.dicom.part10 import parse_object
@@ -17,6 +17,10 @@ from farsight.services.retrieve_statistics import RetrieveStatistics
 from farsight.services.series_flight import SeriesFlight
 
 LOG = logging.getLogger("farsight.retrieve")
+
+
+#: The flights under way for a series.
+FlightsOf = Callable[[SeriesRef], Iterable[SeriesFlight]]
 
 
 class Intake:
@@ -50,10 +54,10 @@ class Intake:
         self,
         wanted: SeriesRef,
         source: str,
-        flight_of: Callable[[SeriesRef], SeriesFlight | None],
+        flights_of: FlightsOf,
         mine: SeriesFlight | None = None,
     ) -> Callable[[ReceivedInstance], None]:
-        """What to give to Pacs.retrieve; `flight_of` finds the flight to tell of arrivals.
+        """What to give to Pacs.retrieve; `flights_of` finds the flights to tell of arrivals.
 
         `source`: the name of the PACS. `mine`: the flight it is for; None for an instance out of
         turn, which others' leaving doesn't concern. The sink raises that flight's error once
@@ -61,16 +65,17 @@ class Intake:
         """
 
         def take(received: ReceivedInstance) -> None:
-            stop = _why_to_stop(mine, flight_of(wanted))
+            stop = _why_to_stop(mine, flights_of(wanted))
             if stop is not None:
                 raise stop
             self._statistics.received(source, len(received.part10))
             ref = self._take(received, wanted)
             if ref is None:
                 return
-            flights = {flight_of(ref.series), mine if ref.series == wanted else None} - {None}
+            flights = set(flights_of(ref.series))
+            if mine is not None and ref.series == wanted:
+                flights.add(mine)
             for flight in flights:
-                assert flight is not None
                 flight.arrived(received.sop_instance_uid, len(received.part10))
 
         return take
@@ -119,11 +124,13 @@ def arrivals_of(flight: SeriesFlight) -> Arrivals:
     return count
 
 
-def _why_to_stop(mine: SeriesFlight | None, current: SeriesFlight | None) -> FarsightError | None:
+def _why_to_stop(
+    mine: SeriesFlight | None, current: Iterable[SeriesFlight]
+) -> FarsightError | None:
     if mine is not None:
         return mine.stop_error
-    error = None if current is None else current.stop_error
-    return error if isinstance(error, ArchiveError) else None
+    errors = (flight.stop_error for flight in current)
+    return next((error for error in errors if isinstance(error, ArchiveError)), None)
 
 
 def _ref_of(instance: DicomObject) -> InstanceRef:

@@ -58,6 +58,7 @@ class RetrieveService:
         limits: RetrieveLimits,
     ) -> None:
         self._listing = SourceListing(sources)
+        self._all_sources = self._listing.sources
         self._archive = archive
         self._tier = tier
         self._limits = limits
@@ -95,7 +96,7 @@ class RetrieveService:
         try:
             for series in wanted:
                 started.append((series, self._start(series)))
-            return [self._arrive(series, flight, presence) for series, flight in started]
+            return [self._settle(series, flight, presence) for series, flight in started]
         finally:
             for _, flight in started:
                 if flight is not None:
@@ -130,31 +131,12 @@ class RetrieveService:
 
     def _start(self, series: SeriesRef, urgency: Urgency = Urgency.ASKED) -> SeriesFlight | None:
         """Joins the flight of a series, or begins one; None where it is complete here."""
-        flight = self._flights.join(series, urgency)
+        flight = self._flights.join(series, urgency, self._listing.sources)
         if flight is not None:
             return flight
         if self._is_complete(series) or not self._listing.has_sources:
             return None
         return self._flights.begin(series, urgency, self._listing.sources, self._fly)
-
-    def _arrive(
-        self, series: SeriesRef, flight: SeriesFlight | None, presence: Presence
-    ) -> Holdings:
-        """What came; a flight that asked fewer sources doesn't have the last word."""
-        asked_all = flight is None or self._listing.sources <= flight.sources
-        try:
-            found = self._settle(series, flight, presence)
-            if asked_all or found.warning is None:
-                return found
-        except (NotFound, PacsError):
-            if asked_all:
-                raise
-        again = self._start(series)
-        try:
-            return self._settle(series, again, presence)
-        finally:
-            if again is not None:
-                again.leave()
 
     def _settle(
         self, series: SeriesRef, flight: SeriesFlight | None, presence: Presence
@@ -176,7 +158,7 @@ class RetrieveService:
             # Deleted meanwhile, or lost sight of: never a success with less than expected.
             error = RetrieveIncomplete(flight.source, expected.count - lacking, expected.count)
         if error is None or (isinstance(error, NotFound) and here):
-            return Holdings(series, tuple(sorted(here)), version)
+            return Holdings(series, tuple(sorted(here)), version, flight.doubt or None)
         may_be_short = isinstance(error, RetrieveIncomplete) or flight.expected is None
         if isinstance(error, PacsError) and may_be_short and here:
             return Holdings(series, tuple(sorted(here)), version, str(error))
@@ -191,11 +173,10 @@ class RetrieveService:
         try:
             if flight.stop_error is not None:
                 raise flight.stop_error
-            listings = self._listing.series_instances(flight.series)
+            listings, doubt = self._listing.series_instances(flight.series)
             expected = union(listings)
             held = expected.among(self._intake.held(flight.series))
-            certain = all(listing.certain for listing in listings)
-            flight.expect(listings[0].pacs.name, expected, held, certain=certain)
+            flight.expect(listings[0].pacs.name, expected, held, doubt)
             self._fetch.fetch(listings, flight)
         except FarsightError as error:
             level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING
@@ -210,31 +191,32 @@ class RetrieveService:
             flight.stored(self._intake.held(flight.series))
             self._land(flight)
 
+    def _is_sure(self, flight: SeriesFlight) -> bool:
+        """Whether no PACS may have more of it: every one was asked, and told what it has."""
+        return not flight.doubt and flight.sources >= self._all_sources
+
     def stored_elsewhere(self, ref: InstanceRef) -> None:
         """Tells that the archive took an instance that didn't come through here."""
-        flight = self._flights.of(ref.series)
-        if flight is not None:
+        for flight in self._flights.of(ref.series):
             flight.stored(frozenset((ref.sop_instance_uid,)))
             self._land(flight)
 
     def _stored_one(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
         self.statistics.stored(well=failure is None)
         self._single.stored(ref, failure)
-        flight = self._flights.of(ref.series)
-        if flight is None:
-            return
-        if failure is not None:
-            flight.fail(failure)
-        else:
-            flight.stored(frozenset((ref.sop_instance_uid,)))
-        self._land(flight)
+        for flight in self._flights.of(ref.series):
+            if failure is not None:
+                flight.fail(failure)
+            else:
+                flight.stored(frozenset((ref.sop_instance_uid,)))
+            self._land(flight)
 
     def _land(self, flight: SeriesFlight) -> None:
         """Ends a flight when it is over; leaves the record if the series is whole."""
         if not flight.may_land():
             return
         expected = flight.expected
-        if flight.error is None and expected is not None and flight.certain:
+        if flight.error is None and expected is not None and self._is_sure(flight):
             stored = len(expected.among(self._intake.held(flight.series)))
             if stored >= expected.count:
                 now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from farsight.dimse.status import PENDING
 from farsight.errors import FarsightError, PacsError, RetrieveIncomplete, RetrieveInterrupted
-from farsight.model import SeriesRef, SubOperations
+from farsight.model import SubOperations
 from farsight.ports.archive import Archive
 from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.holdings import RetrieveLimits
-from farsight.services.intake import Intake, arrivals_of
+from farsight.services.intake import FlightsOf, Intake, arrivals_of
 from farsight.services.series_flight import SeriesFlight
-from farsight.services.source_listing import Listing, Listings
+from farsight.services.source_listing import Listing
 
 #: Instances per request when a series is split: a request costs a round trip, each of them too.
 _PART = 40
@@ -30,15 +30,15 @@ class SeriesFetch:
         intake: Intake,
         bulk: BulkQueue,
         limits: RetrieveLimits,
-        flight_of: Callable[[SeriesRef], SeriesFlight | None],
+        flights_of: FlightsOf,
     ) -> None:
         self._archive = archive
         self._intake = intake
         self._bulk = bulk
         self._limits = limits
-        self._flight_of = flight_of
+        self._flights_of = flights_of
 
-    def fetch(self, listings: Listings, flight: SeriesFlight) -> None:
+    def fetch(self, listings: Sequence[Listing], flight: SeriesFlight) -> None:
         """From each PACS what it has and is still missing, the next where one falls short.
 
         Raises: RetrieveIncomplete, a PacsError, ArchiveError, ClientGone.
@@ -54,11 +54,11 @@ class SeriesFetch:
         if first is None or not (lacking := flight.lacks()):
             return
         listing, failure = first
-        expected = flight.expected or listing.expected
-        came = expected.count - lacking
+        expected = listing.expected.count
+        came = expected - min(expected, _lacking(listing, flight) or lacking)
         if failure is None or (came and failure.dimse_status is not None):
             why = "" if failure is None else failure.what
-            raise RetrieveIncomplete(listing.pacs.name, came, expected.count, why)
+            raise RetrieveIncomplete(listing.pacs.name, came, expected, why)
         raise failure
 
     def _from_one(
@@ -117,7 +117,7 @@ class SeriesFetch:
             series.series_instance_uid,
             () if len(uids) == len(listing.expected.instances) else uids,
             listing.classes_of(uids, attempt),
-            self._intake.sink(series, listing.pacs.name, self._flight_of, flight),
+            self._intake.sink(series, listing.pacs.name, self._flights_of, flight),
             arrivals=arrivals_of(flight),
             told=told,
             attempt=attempt,

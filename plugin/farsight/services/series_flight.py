@@ -33,7 +33,7 @@ class SeriesFlight:
         self.ticket: Ticket | None = None
         self.started_at = time.time()
         self.source = ""
-        self.certain = True
+        self.doubt = ""
         self._changed = threading.Condition()
         self._expected: Expected | None = None
         self._here: set[str] = set()
@@ -78,11 +78,11 @@ class SeriesFlight:
             self._changed.notify_all()
 
     def expect(
-        self, source: str, expected: Expected, held: frozenset[str], *, certain: bool = True
+        self, source: str, expected: Expected, held: frozenset[str], doubt: str = ""
     ) -> None:
-        """What the source lists and what is stored of it. `certain`: as in Listing."""
+        """What the source lists and what is stored of it. `doubt`: as of SourceListing."""
         with self._changed:
-            self.certain = certain
+            self.doubt = doubt
             self.source = source
             self._expected = expected
             self._stored |= held

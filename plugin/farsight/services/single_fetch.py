@@ -6,7 +6,6 @@ import copy
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 
 from farsight.errors import (
     ArchiveError,
@@ -16,10 +15,9 @@ from farsight.errors import (
     PacsTimeout,
     RetrieveIncomplete,
 )
-from farsight.model import InstanceRef, SeriesRef
+from farsight.model import InstanceRef
 from farsight.ports.archive import Archive
-from farsight.services.intake import Intake
-from farsight.services.series_flight import SeriesFlight
+from farsight.services.intake import FlightsOf, Intake
 from farsight.services.source_listing import Listing, SourceListing
 
 LOG = logging.getLogger("farsight.retrieve")
@@ -28,33 +26,32 @@ _ATTEMPTS = 4  # as many as there are ways to negotiate for an unknown class
 
 
 class _Fetch:
-    """One instance under way; others who want it wait for `done`. sources: who is asked."""
+    """One instance under way; others who want it wait for `done`."""
 
-    def __init__(self, sources: frozenset[str]) -> None:
-        self.sources = sources
+    def __init__(self) -> None:
         self.done = threading.Event()
         self.error: FarsightError | None = None
         self.storing_error: ArchiveError | None = None
 
 
 class SingleFetches:
-    """Single-flight per instance. Thread-safe; calls block."""
+    """Single-flight per instance and the PACS asked. Thread-safe; calls block."""
 
     def __init__(
         self,
         listing: SourceListing,
         archive: Archive,
         intake: Intake,
-        flight_of: Callable[[SeriesRef], SeriesFlight | None],
+        flights_of: FlightsOf,
         wait_s: float,
     ) -> None:
         self._listing = listing
         self._archive = archive
         self._intake = intake
-        self._flight_of = flight_of
+        self._flights_of = flights_of
         self._wait_s = wait_s
         self._lock = threading.Lock()
-        self._under_way: dict[InstanceRef, _Fetch] = {}
+        self._under_way: dict[tuple[InstanceRef, frozenset[str]], _Fetch] = {}
         self._failed: OrderedDict[InstanceRef, ArchiveError] = OrderedDict()
 
     def only(self, listing: SourceListing) -> SingleFetches:
@@ -67,29 +64,30 @@ class SingleFetches:
         """Blocks until the instance is here. Raises: NotFound, PacsError, ArchiveError."""
         while not self._intake.is_here(ref):
             with self._lock:
-                fetch = self._under_way.get(ref)
+                fetch = self._under_way.get((ref, self._listing.sources))
                 mine = fetch is None
                 if fetch is None:
-                    fetch = self._under_way[ref] = _Fetch(self._listing.sources)
+                    fetch = self._under_way[ref, self._listing.sources] = _Fetch()
             if mine:
                 self._run(ref, fetch)
             elif not fetch.done.wait(self._wait_s):
                 raise PacsTimeout("", f"instance not retrieved in {self._wait_s:g} s")
-            if fetch.error is not None and self._listing.sources <= fetch.sources:
+            if fetch.error is not None:
                 raise fetch.error
 
     def stored(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
         """Tells that an instance was stored, or could not be: no fault of the PACS then."""
         with self._lock:
-            fetch = self._under_way.get(ref)
+            fetches = [fetch for (one, _), fetch in self._under_way.items() if one == ref]
             self._failed.pop(ref, None)
             if failure is not None:
                 # Afresh: the traceback of this one holds the instance.
                 self._failed[ref] = type(failure)(*failure.args)
             while len(self._failed) > _MOST_FAILED:
                 self._failed.popitem(last=False)
-        if fetch is not None and failure is not None:
-            fetch.storing_error = failure
+        if failure is not None:
+            for fetch in fetches:
+                fetch.storing_error = failure
 
     def why_not_stored(self, ref: InstanceRef) -> ArchiveError | None:
         """Why an instance that came isn't here: storing it failed behind the answer."""
@@ -106,7 +104,7 @@ class SingleFetches:
             raise
         finally:
             with self._lock:
-                del self._under_way[ref]
+                del self._under_way[ref, self._listing.sources]
             fetch.done.set()
 
     def _fetch(self, ref: InstanceRef, fetch: _Fetch) -> None:
@@ -131,7 +129,7 @@ class SingleFetches:
                     ref.series_instance_uid,
                     uids,
                     classes,
-                    self._intake.sink(ref.series, listing.pacs.name, self._flight_of),
+                    self._intake.sink(ref.series, listing.pacs.name, self._flights_of),
                     urgent=True,
                     attempt=attempt,
                 )

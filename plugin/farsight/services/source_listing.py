@@ -9,9 +9,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from farsight.dimse.status import refuses_identifier
 from farsight.dimse.storage_classes import likely_classes
@@ -26,21 +27,18 @@ LOG = logging.getLogger("farsight.retrieve")
 _STUDY, _SERIES, _INSTANCE, _CLASS = "0020000D", "0020000E", "00080018", "00080016"
 _MOST_KEPT = 500
 _WAIT_S = 60.0
+T = TypeVar("T")
 _MODALITY, _COUNT = "00080060", "00201209"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What one PACS lists of a series.
-
-    likely_classes: what to propose where it doesn't tell, by the modality of the series.
-    certain: no other PACS failed that might have listed more.
-    """
+    """What one PACS has of a series. likely_classes: what to propose where it doesn't tell, by the
+    modality of the series."""
 
     pacs: Pacs
     expected: Expected
     likely_classes: tuple[str, ...] = ()
-    certain: bool = True
 
     def classes_of(self, sop_instance_uids: Sequence[str], attempt: int) -> tuple[str, ...]:
         """What to propose for those instances; guesses only once, nothing: everything there is."""
@@ -50,9 +48,9 @@ class Listing:
         return self.likely_classes if attempt == 0 else ()
 
 
-#: Of every PACS that has something of a series, never none.
-Listings = tuple[Listing, ...]
-Answer = tuple[Pacs, list[Attributes]]
+#: Of every PACS that has something of a series, never none; and why one of the others may have
+#: more, or "".
+Listings = tuple[tuple[Listing, ...], str]
 
 
 class _Unnamed(PacsFailure):
@@ -90,39 +88,61 @@ class SourceListing:
 
         Raises: NotFound when every PACS answered and none has it, else the first PacsError.
         """
-        try:
-            found = self._list(series, IdentifierKey(_INSTANCE, "UI"))
-        except PacsFailure as error:
-            return self._counted(series, error)
+        found = self._list(series, "")
         with self._lock:
             self._kept[series] = (time.monotonic() + self._keep_s, found)
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         return found
 
-    def instance(self, ref: InstanceRef) -> Listings:
+    def instance(self, ref: InstanceRef) -> tuple[Listing, ...]:
         """The same for one instance of it. Raises: as `series_instances`.
 
         A viewer that asks for an image has asked for its series before: no more questions then.
         """
+        uid = ref.sop_instance_uid
         with self._lock:
-            until, kept = self._kept.get(ref.series, (0.0, ()))
+            until, (kept, _) = self._kept.get(ref.series, (0.0, ((), "")))
         if until > time.monotonic():
-            uid = ref.sop_instance_uid
             having = [one for one in kept if uid in one.expected.instances]
             if having:
-                return tuple(
-                    replace(one, expected=listed({uid: one.expected.instances[uid]}))
-                    for one in having
-                )
-        try:
-            return self._list(ref.series, IdentifierKey(_INSTANCE, "UI", ref.sop_instance_uid))
-        except PacsFailure as error:
-            of_series = self._counted(ref.series, error)
-            one = listed({ref.sop_instance_uid: ""})
-            return tuple(replace(listing, expected=one) for listing in of_series)
+                return tuple(_of_one(one, uid) for one in having)
+        found, _ = self._list(ref.series, uid)
+        return tuple(_of_one(one, uid) for one in found)
 
-    def _counted(self, series: SeriesRef, failure: PacsFailure) -> Listings:
+    def _list(self, series: SeriesRef, sop_instance_uid: str) -> Listings:
+        asked = sop_instance_uid or series.series_instance_uid
+        outcomes = self._of_each(lambda pacs: self._listing_of(pacs, series, sop_instance_uid))
+        found, failure = _sorted_out(outcomes, asked)
+        listings = sorted(
+            (one for _, some in found for one in some),
+            key=lambda one: one.expected.count,
+            reverse=True,
+        )
+        counted = [one for one in listings[1:] if not one.expected.listed]
+        doubts = [str(failure)] if failure is not None else []
+        doubts += [f"PACS {one.pacs.name!r} doesn't tell which instances it has" for one in counted]
+        return tuple(listings), "; ".join(f"{doubt}; it may have more" for doubt in doubts)
+
+    def _listing_of(self, pacs: Pacs, series: SeriesRef, sop_instance_uid: str) -> list[Listing]:
+        """What one PACS has: one listing, or none. Raises: PacsError."""
+        instance = IdentifierKey(_INSTANCE, "UI", sop_instance_uid)
+        keys = (*_unique_keys(series), instance, IdentifierKey(_CLASS, "UI"))
+        try:
+            rows = _rows(pacs, Level.IMAGE, keys)
+            instances = {_text(row, _INSTANCE): _text(row, _CLASS) for row in rows}
+            if "" in instances:
+                raise _Unnamed(pacs.name, "lists instances without their SOPInstanceUID")
+        except PacsFailure as error:
+            return self._counted(pacs, series, error)
+        if not instances:
+            return []
+        likely: tuple[str, ...] = ()
+        if "" in instances.values():
+            likely = likely_classes(self._modality(pacs, series))
+        return [Listing(pacs, listed(instances), likely)]
+
+    def _counted(self, pacs: Pacs, series: SeriesRef, failure: PacsFailure) -> list[Listing]:
         """By NumberOfSeriesRelatedInstances, where IMAGE level is refused.
 
         Raises: `failure` where it is another one, or the number isn't told either.
@@ -130,22 +150,15 @@ class SourceListing:
         if not isinstance(failure, _Unnamed) and not refuses_identifier(failure.dimse_status):
             raise failure
         LOG.info("%s; asking for the number of instances", failure)
-        keys = (
-            *_unique_keys(series),
-            IdentifierKey(_MODALITY, "CS"),
-            IdentifierKey(_COUNT, "IS"),
-        )
-        answers, other_failure = self._having(Level.SERIES, keys)
-        found: list[Listing] = []
-        for pacs, rows in answers:
-            count = _text(rows[0], _COUNT)
-            if count.isdigit() and int(count):
-                likely = likely_classes(_text(rows[0], _MODALITY))
-                of_pacs = Expected({}, int(count))
-                found.append(Listing(pacs, of_pacs, likely, other_failure is None))
-        if not found:
+        asked = (IdentifierKey(_MODALITY, "CS"), IdentifierKey(_COUNT, "IS"))
+        rows = _rows(pacs, Level.SERIES, (*_unique_keys(series), *asked))
+        if not rows:
+            return []
+        count = _text(rows[0], _COUNT)
+        if not count.isdigit() or int(count) == 0:
             raise failure
-        return _most_first(found)
+        likely = likely_classes(_text(rows[0], _MODALITY))
+        return [Listing(pacs, Expected({}, int(count)), likely)]
 
     def study_series(self, study_instance_uid: str) -> tuple[Sequence[str], PacsError | None]:
         """SeriesInstanceUIDs of a study at all PACS together, and the failure of one of them.
@@ -156,99 +169,79 @@ class SourceListing:
             IdentifierKey(_STUDY, "UI", study_instance_uid),
             IdentifierKey(_SERIES, "UI"),
         )
-        answers, failure = self._ask_all(Level.SERIES, keys)
-        if not answers and failure is not None:
-            raise failure
+        outcomes = self._of_each(lambda pacs: _rows(pacs, Level.SERIES, keys))
+        try:
+            answers, failure = _sorted_out(outcomes, study_instance_uid)
+        except NotFound:
+            return [], None
         found = {_text(row, _SERIES): None for _, rows in answers for row in rows}
         return [uid for uid in found if uid], failure
 
-    def _list(self, series: SeriesRef, instance: IdentifierKey) -> Listings:
-        keys = (*_unique_keys(series), instance, IdentifierKey(_CLASS, "UI"))
-        answers, failure = self._having(Level.IMAGE, keys)
-        found: list[Listing] = []
-        unnamed: PacsFailure | None = None
-        for pacs, rows in answers:
-            instances = {_text(row, _INSTANCE): _text(row, _CLASS) for row in rows}
-            if "" in instances:
-                unnamed = _Unnamed(pacs.name, "lists instances without their SOPInstanceUID")
-                continue
-            likely: tuple[str, ...] = ()
-            if "" in instances.values():
-                likely = likely_classes(self._modality(pacs, series))
-            found.append(Listing(pacs, listed(instances), likely, failure is None))
-        if unnamed is not None and not found:
-            raise unnamed
-        if unnamed is not None:
-            found = [replace(one, certain=False) for one in found]
-        return _most_first(found)
-
     def _modality(self, pacs: Pacs, series: SeriesRef) -> str:
         keys = (*_unique_keys(series), IdentifierKey(_MODALITY, "CS"))
-        rows = [row for row in pacs.find(Level.SERIES, keys) if _is_what_was_asked(row, keys)]
+        rows = _rows(pacs, Level.SERIES, keys)
         return _text(rows[0], _MODALITY) if rows else ""
 
-    def _having(
-        self, level: Level, keys: Sequence[IdentifierKey]
-    ) -> tuple[list[Answer], PacsError | None]:
-        """Every PACS with rows, and the failure of another. Raises: NotFound, PacsError."""
-        answers, failure = self._ask_all(level, keys)
-        if answers:
-            return answers, failure
-        if failure is not None:
-            raise failure
-        narrowest = [key.value for key in keys if key.value][-1]
-        raise NotFound(f"{narrowest} is unknown here and at every PACS")
-
-    def _ask_all(
-        self, level: Level, keys: Sequence[IdentifierKey]
-    ) -> tuple[list[Answer], PacsError | None]:
-        """Every PACS with rows, in their order, and the first failure."""
-        failure: PacsError | None = None
-        answers: list[Answer] = []
-        for pacs, outcome in zip(self._sources, self._outcomes(level, keys), strict=True):
-            error = outcome.error
-            if outcome.timed_out:
-                error = PacsTimeout(pacs.name, f"no complete answer within {_WAIT_S:g} s")
-            if isinstance(error, PacsError):
-                LOG.warning("%s", error)
-                failure = failure or error
-            elif error is not None:
-                raise error
-            elif outcome.value:
-                answers.append((pacs, outcome.value))
-        return answers, failure
-
-    def _outcomes(
-        self, level: Level, keys: Sequence[IdentifierKey]
-    ) -> list[Outcome[list[Attributes]]]:
-        """Of each source; one alone is asked here, several at once."""
-
-        def ask(pacs: Pacs) -> list[Attributes]:
-            return [row for row in pacs.find(level, keys) if _is_what_was_asked(row, keys)]
-
+    def _of_each(self, ask: Callable[[Pacs], list[T]]) -> list[tuple[Pacs, Outcome[list[T]]]]:
+        """What each source answers; one alone is asked here, several at once."""
         if len(self._sources) > 1:
             jobs = [partial(ask, pacs) for pacs in self._sources]
-            return run_all(jobs, max_threads=len(jobs), timeout_s=_WAIT_S)
-        outcomes: list[Outcome[list[Attributes]]] = []
+            outcomes = run_all(jobs, max_threads=len(jobs), timeout_s=_WAIT_S)
+            return list(zip(self._sources, outcomes, strict=True))
+        answers: list[tuple[Pacs, Outcome[list[T]]]] = []
         for pacs in self._sources:
             try:
-                outcomes.append(Outcome(ask(pacs)))
+                answers.append((pacs, Outcome(ask(pacs))))
             except PacsError as error:
-                outcomes.append(Outcome(error=error))
-        return outcomes
+                answers.append((pacs, Outcome(error=error)))
+        return answers
 
 
-def union(listings: Listings) -> Expected:
-    """All that the PACS have together; where they only count, what the first of them says."""
+def _sorted_out(
+    outcomes: Sequence[tuple[Pacs, Outcome[list[T]]]], asked: str
+) -> tuple[list[tuple[Pacs, list[T]]], PacsError | None]:
+    """The answers that aren't empty, and the failure of another PACS.
+
+    Raises: the first PacsError where there are none; NotFound where none failed either.
+    """
+    failure: PacsError | None = None
+    answers: list[tuple[Pacs, list[T]]] = []
+    for pacs, outcome in outcomes:
+        error = outcome.error
+        if outcome.timed_out:
+            error = PacsTimeout(pacs.name, f"no complete answer within {_WAIT_S:g} s")
+        if isinstance(error, PacsError):
+            LOG.warning("%s", error)
+            failure = failure or error
+        elif error is not None:
+            raise error
+        elif outcome.value:
+            answers.append((pacs, outcome.value))
+    if answers:
+        return answers, failure
+    if failure is not None:
+        raise failure
+    raise NotFound(f"{asked} is unknown here and at every PACS")
+
+
+def _rows(pacs: Pacs, level: Level, keys: Sequence[IdentifierKey]) -> list[Attributes]:
+    return [row for row in pacs.find(level, keys) if _is_what_was_asked(row, keys)]
+
+
+def _of_one(listing: Listing, sop_instance_uid: str) -> Listing:
+    sop_class_uid = listing.expected.instances.get(sop_instance_uid, "")
+    return replace(listing, expected=listed({sop_instance_uid: sop_class_uid}))
+
+
+def union(listings: Sequence[Listing]) -> Expected:
+    """All that the PACS have together; where the first of them only counts, so many."""
+    if not listings[0].expected.listed:
+        return listings[0].expected
     instances: dict[str, str] = {}
     for listing in listings:
         for uid, sop_class_uid in listing.expected.instances.items():
             instances[uid] = instances.get(uid) or sop_class_uid
-    return listed(instances) if instances else listings[0].expected
-
-
-def _most_first(found: Sequence[Listing]) -> Listings:
-    return tuple(sorted(found, key=lambda one: one.expected.count, reverse=True))
+    return listed(instances)
 
 
 def _unique_keys(series: SeriesRef) -> tuple[IdentifierKey, IdentifierKey]:
