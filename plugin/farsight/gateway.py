@@ -23,7 +23,7 @@ from farsight.services.persist import Persister
 from farsight.services.prefetch import PrefetchService
 from farsight.services.retrieve import RetrieveService
 from farsight.services.search import SearchLimits, SearchService
-from farsight.services.search_descent import DescentLimits
+from farsight.services.search_newest import DescentLimits
 from farsight.services.search_page import PageLimits
 from farsight.services.search_source import SourceHabits
 from farsight.services.serve import ServeService

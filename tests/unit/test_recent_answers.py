@@ -101,10 +101,10 @@ def test_what_is_too_old_is_let_go() -> None:
     recent = RecentAnswers(5, len, clock)
     for number in range(100):
         recent.answer(question(_00100010=f"{number}*"), source)
+    assert recent._weight == 200
     clock.now = 6.0
-    recent.answer(question(), source)
-    assert len(recent._known) == 1
-    assert recent._weight == 2
+    recent.sweep()
+    assert (len(recent._known), recent._weight) == (0, 0)
 
 
 def test_failures_are_not_kept() -> None:
@@ -150,7 +150,7 @@ def test_the_same_question_is_on_its_way_once(fails: bool) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    source = Source(*[row(f"1.2.{n}") for n in range(10_000)])
+    source = Source(*[row(f"1.2.{n}") for n in range(5_000)])
     recent = RecentAnswers(5, len, Clock())
     for number in range(10):
         recent.answer(question(_00100010=f"{number}*"), source)
@@ -159,6 +159,15 @@ def test_memory_is_bounded() -> None:
     assert source.asked == 10
     recent.answer(question(_00100010="0*"), source)
     assert source.asked == 11, "the oldest had to go"
+    assert recent._weight < 25_001
+
+
+def test_an_answer_that_is_too_much_by_itself_is_not_kept() -> None:
+    source = Source(*[row(f"1.2.{n}") for n in range(25_001)])
+    recent = RecentAnswers(5, len, Clock())
+    for _ in range(2):
+        recent.answer(question(), source)
+    assert (source.asked, recent._weight) == (2, 0)
 
 
 # ---- in a search

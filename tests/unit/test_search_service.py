@@ -28,7 +28,7 @@ from farsight.ps318.resource_path import parse_resource_path
 from farsight.ps318.search_query import parse_search_query
 from farsight.services.search import SearchLimits, SearchResult, SearchService
 from farsight.services.search_by_date import Spans
-from farsight.services.search_descent import DescentLimits
+from farsight.services.search_newest import DescentLimits
 from farsight.services.search_page import PageLimits
 from farsight.services.search_source import SourceHabits
 from farsight.services.study_contents import ContentsCache
@@ -461,7 +461,7 @@ def test_a_small_pacs_is_asked_once_and_for_all() -> None:
     result = search(service(pacs, limits=LARGE), "/studies", ("limit", "102"))
     assert len(result.rows) == 102
     assert "1.2.900" not in uids(result.rows)[:90], "no date comes last"
-    assert len(pacs.rows_per_query) == 1
+    assert len(pacs.rows_per_query) == 2, "how much came lately, and all"
 
 
 def test_a_large_pacs_that_takes_closed_ranges_only() -> None:
@@ -519,7 +519,7 @@ def test_a_slow_pacs_is_asked_for_all_once_in_a_while_only() -> None:
             return super().find(level, identifier, **options)
 
     studies = spread(60)
-    limits = SearchLimits(descent=DescentLimits(patience_s=0.01))
+    limits = SearchLimits(descent=DescentLimits(patience_s=0.01, few_rows=0))
     one = service(Slow(studies, case_sensitive_names=False), limits=limits)
     for pairs in (
         [],

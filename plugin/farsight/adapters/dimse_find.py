@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from typing import Protocol
 
 from farsight.adapters.dimse_exchange import Exchange
@@ -21,6 +22,8 @@ from farsight.ps318.dicom_json import identifier_attributes
 LOG = logging.getLogger("farsight.dimse")
 
 _UTF_8 = "ISO_IR 192"
+#: How long a refusal counts: it may have been something else.
+_REMEMBERED_S = 3600.0
 _UNIQUE_KEYS = ("00100020", "0020000D", "0020000E", "00080018")
 _STUDY, _PATIENT_ID = "0020000D", "00100020"
 #: Attributes that are asked for at PATIENT level (PS3.4 C.6.1.1.2).
@@ -61,7 +64,7 @@ class Finder:
 
     def __init__(self, address: PacsAddress, lease: Lease, patient_ids: PatientIds) -> None:
         self._character_set = address.character_set
-        self._takes_utf_8 = True
+        self._no_utf_8_until = 0.0
         self._name = address.name
         self._lease = lease
         self._patient_ids = patient_ids
@@ -91,16 +94,17 @@ class Finder:
     ) -> Generator[Attributes]:
         """In UTF-8; what isn't ASCII in the configured set as well.
 
-        A PACS that refuses UTF-8 is asked without it from then on.
+        A PACS that refuses UTF-8 is asked without it for a while.
         """
         is_ascii = all(key.value.isascii() for key in keys)
         own = self._own_set(keys)
         seen: set[tuple[str, ...]] = set()
-        if self._takes_utf_8:
+        if time.monotonic() >= self._no_utf_8_until:
             try:
-                for row in self._ask_in(exchange, level, keys, _UTF_8):
-                    seen.add(_uids(row))
-                    yield row
+                with closing(self._ask_in(exchange, level, keys, _UTF_8)) as rows:
+                    for row in rows:
+                        seen.add(_uids(row))
+                        yield row
             except PacsFailure as error:
                 may_be_the_set = is_ascii or own is not None
                 if seen or not may_be_the_set or not refuses_identifier(error.dimse_status):
@@ -112,9 +116,10 @@ class Finder:
         elif own is None and not is_ascii:
             why = "C-FIND: takes no UTF-8, and these letters aren't in its CharacterSet"
             raise PacsFailure(self._name, why)
-        for row in self._ask_in(exchange, level, keys, own):
-            if _uids(row) not in seen:
-                yield row
+        with closing(self._ask_in(exchange, level, keys, own)) as rows:
+            for row in rows:
+                if _uids(row) not in seen:
+                    yield row
 
     def _without_utf_8(
         self,
@@ -132,11 +137,12 @@ class Finder:
             if refuses_identifier(error.dimse_status):
                 raise refusal from error
             raise
-        LOG.warning("PACS %r takes no UTF-8 (%s)", self._name, refusal)
-        self._takes_utf_8 = False
-        if first is not None:
-            yield first
-            yield from rows
+        LOG.warning("PACS %r takes no UTF-8 (%s); not asked in it for a while", self._name, refusal)
+        self._no_utf_8_until = time.monotonic() + _REMEMBERED_S
+        with closing(rows):
+            if first is not None:
+                yield first
+                yield from rows
 
     def _own_set(self, keys: Sequence[IdentifierKey]) -> str | None:
         """The configured set if the values can be written in it; None: no set, or none needed."""

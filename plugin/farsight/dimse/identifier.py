@@ -87,7 +87,11 @@ def dimse_value(key: MatchingKey) -> str:
         return "\\".join(key.values)
     if len(key.values) != 1:
         return ""
-    value = _name_value(key.values[0]) if key.vr == "PN" else key.values[0]
+    value = key.values[0]
+    if key.vr == "PN":
+        value = _name_value(value)
+    elif key.vr == "TM":
+        value = _time_value(value)
     if key.vr in TEXT_VRS:  # a PACS may take "?" for one byte, or not know it
         value = _MORE_STARS.sub("*", value.replace("?", "*"))
     return _without_letters_of_sets(value)
@@ -96,13 +100,32 @@ def dimse_value(key: MatchingKey) -> str:
 def _name_value(name: str) -> str:
     """Wide enough for a PACS that compares the whole value literally (PS3.4 C.2.2.2.4, note 3).
 
-    Open at the end, for empty components and further component groups; also at the beginning
-    where the name isn't ASCII and may stand in the second or third group.
+    Open at the end, for empty components and further component groups, and around `^`, where
+    there may be spaces; also at the beginning where the name isn't ASCII and may stand in the
+    second or third group.
     """
-    groups = [group.rstrip("^ ") + "*" for group in name.split("=")]
+    groups = [_group_value(group) for group in name.split("=")]
+    while len(groups) > 1 and groups[-1] == "*":
+        groups.pop()
     if len(groups) == 1 and not name.isascii():
         groups[0] = "*" + groups[0]
     return "=".join(groups)
+
+
+def _group_value(group: str) -> str:
+    components = [component.strip(" ") for component in group.rstrip("^ *?").split("^")]
+    return "*^*".join(components) + "*"
+
+
+def _time_value(value: str) -> str:
+    """As a range whose end is as late as the last moment that is meant (PS3.4 C.2.2.2.5)."""
+    first, dash, last = value.partition("-")
+    last = last if dash else first
+    if not last:
+        return value
+    whole, _, fraction = last.partition(".")
+    whole += "235959"[len(whole) :]
+    return f"{first}-{whole}.{fraction:9<6}"
 
 
 def _without_letters_of_sets(value: str) -> str:

@@ -34,8 +34,6 @@ def _implies(value: str, wide: IdentifierKey) -> bool:
         return True
     if not value:
         return False
-    if wide.vr == "UI":
-        return set(value.split("\\")) <= set(wide.value.split("\\"))
     if wide.vr == "DA":
         return _within(_days(value), _days(wide.value))
     if wide.vr not in _TEXT or "*" not in wide.value or "?" in wide.value:

@@ -55,10 +55,17 @@ def person_name_form(name: str) -> str:
     if name.isascii():
         folded = name.lower()
     else:
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        folded = "".join(map(_folded, unicodedata.normalize("NFC", name)))
     if " " in folded:
         folded = "^".join(part.strip(" ") for part in folded.split("^"))
     return folded.rstrip("^")
+
+
+@lru_cache(maxsize=4096)
+def _folded(character: str) -> str:
+    """One letter for one: no PACS takes "ss" for a sharp s."""
+    folded = character.casefold()
+    return folded if len(folded) == 1 else character.lower()
 
 
 def _matches(attributes: Attributes, keys: Sequence[tuple[MatchingKey, int]], zone: str) -> bool:

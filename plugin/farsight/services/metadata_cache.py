@@ -19,6 +19,10 @@ class CachedSeries:
         self.json = json
         self.zipped: bytes | None = None
 
+    @property
+    def size(self) -> int:
+        return len(self.json) + len(self.zipped or b"")
+
 
 class MetadataCache:
     """By series and root, which stands in the BulkDataURIs. Thread-safe; the least recently used
@@ -42,11 +46,9 @@ class MetadataCache:
     def put(self, series: SeriesRef, root: str, cached: CachedSeries) -> None:
         with self._lock:
             old = self._cached.pop((series, root), None)
-            self._bytes += len(cached.json) - (0 if old is None else len(old.json))
+            self._bytes += cached.size - (0 if old is None else old.size)
             self._cached[(series, root)] = cached
-            while self._bytes > self._max_bytes and len(self._cached) > 1:
-                _, evicted = self._cached.popitem(last=False)
-                self._bytes -= len(evicted.json)
+            self._shrink()
 
     def zipped(self, series: SeriesRef, root: str, json: bytes) -> bytes:
         """The gzip form, kept beside the text if that is the one kept."""
@@ -54,6 +56,15 @@ class MetadataCache:
             cached = self._cached.get((series, root))
         if cached is None or cached.json is not json:
             return gzip.compress(json, 4)
-        if cached.zipped is None:
-            cached.zipped = gzip.compress(json, 6)
-        return cached.zipped
+        zipped = cached.zipped or gzip.compress(json, 6)
+        with self._lock:
+            if cached.zipped is None and self._cached.get((series, root)) is cached:
+                cached.zipped = zipped
+                self._bytes += len(zipped)
+                self._shrink()
+        return zipped
+
+    def _shrink(self) -> None:
+        while self._bytes > self._max_bytes and len(self._cached) > 1:
+            _, evicted = self._cached.popitem(last=False)
+            self._bytes -= evicted.size

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from farsight.errors import FarsightError
 
-_MOST_WEIGHT = 50_000
+_MOST_WEIGHT = 25_000
 _WAIT_S = 120.0
 Q = TypeVar("Q", bound=Hashable)
 A = TypeVar("A")
@@ -37,7 +37,7 @@ class RecentAnswers(Generic[Q, A]):
     """Answers by their questions. Thread-safe.
 
     Laws: a question is on its way once at most; a failure is told to those who wait for it, and
-    not kept; what is too old is let go by the next question.
+    not kept; what is too old is let go, and so are the oldest where all are too much.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class RecentAnswers(Generic[Q, A]):
         self._lock = threading.Lock()
         self._known: OrderedDict[Q, _Kept[A]] = OrderedDict()
         self._weight = 0
+        self._sweeper: threading.Timer | None = None
 
     def answer(self, question: Q, ask: Callable[[], A], *, fresh: bool = False) -> A:
         """The answer. It is shared: nobody changes it.
@@ -91,14 +92,8 @@ class RecentAnswers(Generic[Q, A]):
 
     def _find(self, question: Q) -> _Kept[A] | None:
         """Called under the lock."""
-        now = self._clock()
-        while self._known:
-            oldest, kept = next(iter(self._known.items()))
-            if not kept.done.is_set() or kept.until > now:
-                break
-            self._forget(oldest)
         known = self._known.get(question)
-        good = known is not None and (not known.done.is_set() or known.until > now)
+        good = known is not None and (not known.done.is_set() or known.until > self._clock())
         return known if good else None
 
     def _begin(self, question: Q) -> _Kept[A]:
@@ -125,14 +120,36 @@ class RecentAnswers(Generic[Q, A]):
 
     def _keep(self, question: Q, kept: _Kept[A], answer: A) -> None:
         weight = self._weigh(answer)
-        if weight is None or self._known.get(question) is not kept:
+        too_much = weight is None or weight > _MOST_WEIGHT
+        if too_much or self._known.get(question) is not kept:
             return  # or a fresher one took its place
         kept.until = self._clock() + self._life_s
-        kept.weight = weight + 1
-        self._known.move_to_end(question)
+        kept.weight = (weight or 0) + 1
         self._weight += kept.weight
-        while self._weight > _MOST_WEIGHT and len(self._known) > 1:
-            self._forget(next(iter(self._known)))
+        self._known.move_to_end(question)
+        for other in [one for one, of_it in self._known.items() if of_it.until]:
+            if self._weight <= _MOST_WEIGHT:
+                break
+            self._forget(other)
+        if self._sweeper is None:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        """Whoever asks no more shouldn't keep what is too old in memory either."""
+        self._sweeper = threading.Timer(self._life_s + 0.1, self.sweep)
+        self._sweeper.daemon = True
+        self._sweeper.start()
+
+    def sweep(self) -> None:
+        """Lets go what is too old."""
+        with self._lock:
+            now = self._clock()
+            for question, kept in list(self._known.items()):
+                if kept.done.is_set() and kept.until <= now:
+                    self._forget(question)
+            self._sweeper = None
+            if any(kept.until for kept in self._known.values()):
+                self._sweep_later()
 
     def _forget(self, question: Q) -> None:
         dropped = self._known.pop(question, None)

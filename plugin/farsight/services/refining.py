@@ -9,13 +9,17 @@ each time answered what the wider answer had promised. Now and then that is done
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Set
 from dataclasses import dataclass
 
 from farsight.dimse.refinement import added_tags, refines
 from farsight.model import Attributes, IdentifierKey, Level
 
+LOG = logging.getLogger("farsight.search")
+_DISTRUST_S = 600.0
 #: So often it must have kept its promise; and every so many refined searches it is put to proof.
 _PROOFS, _EVERY = 3, 20
 
@@ -35,12 +39,13 @@ class Question:
 class Refining:
     """Of one PACS. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._most_rows: dict[Level, int] = {}
         self._proofs = 0
         self._refined = 0
-        self._broke_its_promise = False
+        self._distrusted_until = 0.0
 
     def note(self, question: Question, rows: Collection[Attributes]) -> None:
         """What the PACS answered by itself."""
@@ -53,7 +58,7 @@ class Refining:
     ) -> list[Attributes] | None:
         """Rows among which all are that the question asks for; None where there are none such."""
         with self._lock:
-            if self._broke_its_promise:
+            if self._clock() < self._distrusted_until:
                 return None
             most = self._most_rows.get(question.level, 0)
         for wide, rows in known:
@@ -62,19 +67,29 @@ class Refining:
                 return rows
         return None
 
+    @property
     def is_proven(self) -> bool:
+        with self._lock:
+            return self._proofs >= _PROOFS
+
+    def may_answer(self) -> bool:
         """Whether this time the wider answer will do; else ask, and tell `proof`."""
         with self._lock:
             self._refined += 1
             return self._proofs >= _PROOFS and self._refined % _EVERY != 0
 
-    def proof(self, promised: Collection[object], answered: Collection[object]) -> None:
-        """What matched in the wider answer, and in the PACS's own. Nothing proves nothing."""
-        same = promised == answered
+    def proof(self, promised: Set[object], answered: Set[object]) -> None:
+        """What matched in the wider answer, and in the PACS's own. Nothing proves nothing.
+
+        One that answers more than it had promised is not trusted for a while: a study that came in
+        between looks the same.
+        """
         with self._lock:
-            if not same:
-                self._broke_its_promise = True
-            elif answered:
+            if not answered <= promised:
+                LOG.info("a narrower search found more than the wider one before it")
+                self._proofs = 0
+                self._distrusted_until = self._clock() + _DISTRUST_S
+            elif answered and promised == answered:
                 self._proofs += 1
 
 

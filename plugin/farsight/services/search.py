@@ -26,7 +26,8 @@ from farsight.services.parallel import Outcome, run_all
 from farsight.services.recent_answers import RecentAnswers
 from farsight.services.search_answer import answer_row, shown_tags
 from farsight.services.search_by_date import Spans
-from farsight.services.search_descent import Descent, DescentLimits
+from farsight.services.search_descent import Descent
+from farsight.services.search_newest import DescentLimits
 from farsight.services.search_page import PageLimits, Paging
 from farsight.services.search_rows import FoundRow, in_order, join_rows
 from farsight.services.search_source import (

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import Enum
 
 from farsight.model import Attributes
 from farsight.ps318.attribute_levels import (
@@ -32,7 +33,7 @@ FIRST_DAYS, FIRST_DAYS_FILTERED = 7, 56
 #: No study is older than radiology.
 _FIRST_DAY = date(1895, 1, 1)
 _NARROW = frozenset((STUDY_INSTANCE_UID, PATIENT_ID, ACCESSION_NUMBER))
-_MOST_KEPT, _MOST_PAGES, _KEPT_S, _LARGE_S = 256, 64, 600.0, 3600.0
+_MOST_KEPT, _MOST_PAGES, _KEPT_S = 256, 64, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class ByDate:
     def _of(self, window: Days, today: date) -> list[Attributes]:
         rows = self.ask(window, self.max_rows + 1)
         if not rows and window.last is None:  # some take only ranges with two ends
-            end = date(today.year + 2, 1, 1)
+            end = date(today.year + 100, 1, 1)
             rows = self.ask(Days(window.first, max(end, window.first)), self.max_rows + 1)
         return rows
 
@@ -111,34 +112,36 @@ def days_with(rows: Sequence[Attributes], needed: int, top: date) -> int:
     return max(1, (top - oldest).days + 1)
 
 
+class Size(Enum):
+    """SMALL: all that a source has was read in a moment lately. LARGE: a search for all of
+    something took long, or found more than can be read; that isn't tried again soon."""
+
+    UNKNOWN = 0
+    SMALL = 1
+    LARGE = 2
+
+
+_LIVES_S = {Size.UNKNOWN: 0.0, Size.SMALL: 600.0, Size.LARGE: 3600.0}
+
+
 class Spans:
     """How many days held enough of a search lately: where to begin the next time. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._small_until = self._large_until = -1.0
+        self._size, self._size_until = Size.UNKNOWN, 0.0
         self._kept: OrderedDict[Hashable, tuple[float, dict[int, int]]] = OrderedDict()
 
     @property
-    def is_small(self) -> bool:
-        """Whether all that the source has was read in a moment lately."""
-        return self._small_until > self._clock()
+    def size(self) -> Size:
+        """What is known of the source as a whole."""
+        with self._lock:
+            return self._size if self._size_until > self._clock() else Size.UNKNOWN
 
-    @property
-    def is_large(self) -> bool:
-        """Whether a search for all of something took long lately: not to be tried again soon."""
-        return self._large_until > self._clock()
-
-    def note_small(self) -> None:
-        self._small_until, self._large_until = self._clock() + _KEPT_S, -1.0
-
-    def note_large(self) -> None:
-        self._small_until, self._large_until = -1.0, self._clock() + _LARGE_S
-
-    def note_not_so_large(self) -> None:
-        """It took long, but there wasn't much."""
-        self._large_until = -1.0
+    def note(self, size: Size) -> None:
+        with self._lock:
+            self._size, self._size_until = size, self._clock() + _LIVES_S[size]
 
     def of(self, search: Hashable, needed: int) -> int | None:
         """How many days for so many rows. None: nothing is known of it, it may be a small one."""

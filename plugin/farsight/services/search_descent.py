@@ -7,53 +7,26 @@ asked first and its rows are gone through one by one, newest study first, within
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from functools import partial
 
-from farsight.errors import PacsFailure, PacsRefusedService
 from farsight.model import Attributes, Level
 from farsight.ps318.attribute_levels import (
     LEVELS,
     MODALITIES_IN_STUDY,
-    STUDY_DATE,
     UNIQUE_KEY,
     level_of,
     parent_of,
 )
-from farsight.ps318.matching import matches, unknown_keys, values_of
+from farsight.ps318.matching import matches, values_of
 from farsight.ps318.search_query import SearchQuery
-from farsight.services.parallel import Job, run_all
-from farsight.services.search_by_date import (
-    FIRST_DAYS,
-    FIRST_DAYS_FILTERED,
-    ByDate,
-    Days,
-    Spans,
-    bounds_of,
-    days_with,
-)
+from farsight.services.parallel import run_all
+from farsight.services.search_by_date import Spans
+from farsight.services.search_newest import DescentLimits, StudySearch
 from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
-from farsight.services.search_source import SearchSource
+from farsight.services.search_source import PacsSource, SearchSource
 from farsight.services.study_contents import Counter
-
-LOG = logging.getLogger("farsight.search")
-
-
-@dataclass(frozen=True, slots=True)
-class DescentLimits:
-    """max_rows: of one query; a source with more studies is asked by date. max_fan_out: objects
-    of one level gone into. max_counted: studies whose modalities are found out. patience_s: a
-    source that takes longer for all it has is asked by date, unless it has few_rows only."""
-
-    max_rows: int = 20_000
-    max_fan_out: int = 500
-    max_counted: int = 1_000
-    counting_threads: int = 4
-    few_rows: int = 2_000
-    patience_s: float = 0.5
 
 
 @dataclass(slots=True)
@@ -87,7 +60,10 @@ class Descent:
             }
             for row in self._asked(level, inherited):
                 said = {tag: value for tag, value in row.items() if values_of(value)}
-                found.append({**row, **inherited, **said})
+                joined = {**row, **inherited, **said}
+                if not values_of(joined.get(MODALITIES_IN_STUDY)):
+                    joined.pop(MODALITIES_IN_STUDY, None)  # no study is without: it isn't told
+                found.append(joined)
         return found
 
     def _above(self, level: Level) -> list[Attributes]:
@@ -129,7 +105,7 @@ class Descent:
             ordered = [row for row in ordered if id(row) not in beyond]
         outcomes = run_all(
             [
-                partial(self.counter.complete, self.source, row, tags)
+                partial(self.counter.complete, self.source, row, tags, fresh=self.query.fresh)
                 for row in lacking[: self.limits.max_counted]
             ],
             max_threads=self.limits.counting_threads,
@@ -148,11 +124,12 @@ class Descent:
         if known := self._known_uid(level):
             asked[UNIQUE_KEY[level]] = known
         most = self.limits.max_rows
-        by_date = self._by_date(asked) if level is self.query.level is Level.STUDY else None
-        if by_date is None:
-            rows = self.source.search(self.query, level, asked, most + 1)
+        if level is self.query.level is Level.STUDY and isinstance(self.source, PacsSource):
+            studies = StudySearch(self.source, self.query, asked, self.limits, self.spans)
+            rows = studies.rows()
+            self.is_cut = self.is_cut or studies.is_cut
         else:
-            rows = self._newest_or_all(by_date, asked)
+            rows = self.source.search(self.query, level, asked, most + 1)
         if len(rows) > most:
             self.is_cut = True
             self.notes.append(
@@ -162,91 +139,6 @@ class Descent:
         if len(kept) < len(rows[:most]):
             self.notes.append(f"{self.source.name}: rows without a valid UID were left out")
         return distinct([row for row in kept if _belongs(row, upper)], level)
-
-    def _newest_or_all(self, by_date: ByDate, asked: Mapping[str, str]) -> list[Attributes]:
-        """All, unless that takes too long or is too much, as far as it is known: then the newest.
-
-        All are asked for on another thread, and not waited for for long: a PACS may look for
-        every study it has before it sends the first. That is done once in a while only.
-        """
-        days = self.spans.of(by_date.search, by_date.needed)
-        first_days = FIRST_DAYS if self._asks_for_all else FIRST_DAYS_FILTERED
-        if days is None and self.spans.is_large:
-            days = first_days
-        if days is not None and (rows := self._newest(by_date, days)) is not None:
-            return rows
-        if self.spans.is_small or self.spans.is_large:
-            return self._everything(asked)
-        job = Job(lambda: self._everything(asked))
-        outcome = job.outcome(self.limits.patience_s)
-        if outcome.timed_out:
-            self.spans.note_large()
-        elif outcome.error is None and self._asks_for_all:
-            self.spans.note_small()
-        too_much = outcome.timed_out or len(outcome.value or ()) > self.limits.max_rows
-        if days is None and too_much:
-            rows = self._newest(by_date, first_days)
-            if rows is not None:
-                return rows
-        outcome = job.outcome()
-        if outcome.value is None:
-            assert outcome.error is not None
-            raise outcome.error
-        return outcome.value
-
-    def _everything(self, asked: Mapping[str, str]) -> list[Attributes]:
-        rows = self.source.search(self.query, Level.STUDY, asked, self.limits.max_rows + 1)
-        if self._asks_for_all and len(rows) <= self.limits.few_rows:
-            self.spans.note_not_so_large()
-        return rows
-
-    @property
-    def _asks_for_all(self) -> bool:
-        return all(key.is_universal for key in self.query.matching_keys)
-
-    def _by_date(self, asked: Mapping[str, str]) -> ByDate | None:
-        """How the studies of this search are asked for by date; None: not at all."""
-        bounds = bounds_of(self.query.matching_keys)
-        if bounds is None or UNIQUE_KEY[Level.STUDY] in asked:
-            return None
-        most = self.limits.max_rows
-        needed = most if self.query.limit is None else self.query.offset + self.query.limit
-
-        def of(window: Days, max_rows: int) -> list[Attributes]:
-            dated = {**asked, STUDY_DATE: str(window)}
-            return self.source.search(self.query, Level.STUDY, dated, max_rows)
-
-        def surely(rows: Sequence[Attributes]) -> list[Attributes]:
-            return distinct(filter(self._surely_matches, rows), Level.STUDY)
-
-        keys = frozenset((key.path, key.values) for key in self.query.matching_keys)
-        return ByDate(keys, bounds, of, surely, needed, most)
-
-    def _newest(self, by_date: ByDate, days: int) -> list[Attributes] | None:
-        """The newest of more than can be read: exact for each source, so for all of them joined.
-
-        None where dates are of no help.
-        """
-        today = date.today()
-        try:
-            rows = by_date.newest(today, days)
-        except PacsRefusedService:
-            raise
-        except PacsFailure as error:  # it may not take ranges; if it is something else, it stays
-            LOG.info("%s; asking without dates", error)
-            return None
-        if rows is None:
-            return None
-        sure = by_date.surely(rows)
-        days = days_with(sure, by_date.needed, by_date.top(today))
-        self.spans.keep(by_date.search, by_date.needed, days)
-        self.is_cut = True
-        matching = [row for row in rows if matches(row, self.query.matching_keys)]
-        return in_order(Level.STUDY, matching, lambda row: row)
-
-    def _surely_matches(self, row: Attributes) -> bool:
-        keys = self.query.matching_keys
-        return matches(row, keys) and not unknown_keys(row, keys)
 
     def _known_uid(self, level: Level) -> str | None:
         """The UID the resource names, or the only one the query asks for."""

@@ -6,13 +6,14 @@ looked into in the order of the list, only as far as the page needs, and within 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from farsight.errors import FarsightError
 from farsight.model import Attributes, Level
 from farsight.ps318.attribute_levels import MODALITIES_IN_STUDY
-from farsight.ps318.matching import matches, values_of
+from farsight.ps318.matching import matches
 from farsight.ps318.matching_key import MatchingKey
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.parallel import run_all
@@ -25,7 +26,8 @@ _BATCH = 50
 
 @dataclass(frozen=True, slots=True)
 class PageLimits:
-    """max_results: rows in one answer. max_counted: studies looked into to decide a match."""
+    """max_results: rows in one answer. max_counted: studies looked into to decide a match.
+    timeout_s: for all that is counted."""
 
     max_results: int = 20_000
     max_counted: int = 1_000
@@ -47,12 +49,14 @@ class Paging:
     notes: list[str] = field(default_factory=list)
     matched: int = 0
     _given_up: set[int] = field(default_factory=set)
+    _deadline: float = 0.0
 
     def page(self, ordered: Sequence[JoinedRow]) -> tuple[list[JoinedRow], int | None]:
         """The rows of the page, completed, and how many follow it; None: more, number unknown.
 
         Rows whose match can't be decided, because the source failed, stay in; a note says so.
         """
+        self._deadline = time.monotonic() + self.limits.timeout_s
         limit = self.limits.max_results
         if self.query.limit is not None:
             limit = min(limit, self.query.limit)
@@ -95,8 +99,10 @@ class Paging:
 
     def _keep(self, row: JoinedRow, key: MatchingKey) -> bool:
         """Any source's modalities may match; a row that is still undecided stays."""
-        known = [r.attributes for r in row.rows if MODALITIES_IN_STUDY in r.attributes]
-        return not known or any(matches(attributes, [key]) for attributes in known)
+        of_sources = [found.attributes for found in row.rows]
+        if any(MODALITIES_IN_STUDY not in attributes for attributes in of_sources):
+            return True
+        return any(matches(attributes, [key]) for attributes in of_sources)
 
     def _complete(self, joined: Iterable[JoinedRow]) -> None:
         """Counts for every source's row that lacks them; one failure ends it for that source."""
@@ -108,8 +114,13 @@ class Paging:
                     rows.setdefault((found.source, study), []).append(found.attributes)
         jobs = [_Job(self, source, of_study) for (source, _), of_study in rows.items()]
         outcomes = run_all(
-            jobs, max_threads=self.limits.counting_threads, timeout_s=self.limits.timeout_s
+            jobs,
+            max_threads=self.limits.counting_threads,
+            timeout_s=max(0.0, self._deadline - time.monotonic()),
         )
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            for row_of_job, completed in zip(job.rows, outcome.value or (), strict=False):
+                row_of_job.update(completed)
         late = {
             job.source
             for job, outcome in zip(jobs, outcomes, strict=True)
@@ -136,17 +147,22 @@ class _Job:
     source: int
     rows: Sequence[Attributes]
 
-    def __call__(self) -> bool:
-        if self.paging.has_given_up(self.source):
-            return True
+    def __call__(self) -> list[Attributes]:
+        """Copies with what was found out: one that comes late must not change what is read."""
         source = self.paging.sources[self.source]
+        fresh = self.paging.query.fresh
+        completed: list[Attributes] = []
         try:
             for row in self.rows:
-                self.paging.counter.complete(source, row, self.paging.shown)
+                if self.paging.has_given_up(self.source):
+                    break
+                copied = dict(row)
+                self.paging.counter.complete(source, copied, self.paging.shown, fresh=fresh)
+                completed.append(copied)
         except FarsightError as error:
             self.paging.give_up(self.source, error)
-        return True
+        return completed
 
 
 def _undecided(row: JoinedRow) -> bool:
-    return not any(values_of(found.attributes.get(MODALITIES_IN_STUDY)) for found in row.rows)
+    return any(MODALITIES_IN_STUDY not in found.attributes for found in row.rows)

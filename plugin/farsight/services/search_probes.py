@@ -1,18 +1,26 @@
 """How a PACS compares names, found out by asking for names it has (PS3.4 C.2.2.2 leaves much open).
 
-Each is tried once, when a search first needs it, and again as long as the PACS has no name to try.
+Each is tried when a search first needs it, and again after a while where the PACS had no name to
+try, or didn't answer; until it is known, the PACS isn't trusted.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
+import time
+from collections.abc import Callable
 
 from farsight.dimse.identifier import identifier_keys
+from farsight.errors import PacsError
 from farsight.model import Attributes, Level
 from farsight.ports.pacs import Pacs
 from farsight.ps318.attribute_levels import PATIENT_NAME, STUDY_INSTANCE_UID
 from farsight.ps318.matching import person_name_form, values_of
 
+LOG = logging.getLogger("farsight.search")
+_UNDECIDED_S = 600.0
 _ROWS = 20
 _ROWS_WITH_LETTERS, _MOST_NAMES = 200, 10
 
@@ -23,25 +31,29 @@ class SearchProbes:
     def __init__(self, pacs: Pacs) -> None:
         self._pacs = pacs
         self._trying = threading.Lock()
-        self._folds_case: bool | None = None
-        self._finds_letters: bool | None = None
+        self._answers: dict[str, tuple[float, bool | None]] = {}
 
     def folds_case(self) -> bool:
-        """Whether it is known not to tell capital letters in names apart. Raises: PacsError."""
-        with self._trying:
-            if self._folds_case is None:
-                self._folds_case = self._try_capitals()
-            return self._folds_case is True
+        """Whether it is known not to tell capital letters in patients' names apart."""
+        return self._known("case", self._try_capitals)
 
-    def misses_letters(self) -> bool:
-        """Whether it is known not to find letters outside ASCII in any set it is asked in.
+    def finds_letters(self) -> bool:
+        """Whether it is known to find letters outside ASCII, in a set it is asked in, capitals or
+        not."""
+        return self._known("letters", self._try_letters)
 
-        Raises: PacsError.
-        """
+    def _known(self, what: str, find_out: Callable[[], bool | None]) -> bool:
         with self._trying:
-            if self._finds_letters is None:
-                self._finds_letters = self._try_letters()
-            return self._finds_letters is False
+            until, answer = self._answers.get(what, (0.0, None))
+            if until <= time.monotonic():
+                try:
+                    answer = find_out()
+                except PacsError as error:
+                    LOG.info("%s; not trusted with %s", error, what)
+                    answer = None
+                life_s = _UNDECIDED_S if answer is None else math.inf
+                self._answers[what] = (time.monotonic() + life_s, answer)
+            return answer is True
 
     def _try_capitals(self) -> bool | None:
         """None: no name to try."""
@@ -52,14 +64,13 @@ class SearchProbes:
 
     def _try_letters(self) -> bool | None:
         """Of several names: what was stored in UTF-8 may be found, and the rest not."""
-        groups = dict.fromkeys(
-            group
-            for row in self._names("", _ROWS_WITH_LETTERS)
-            for group in _groups(row)
-            if not group.isascii() and "\ufffd" not in group
-        )
-        tried = list(groups)[:: max(1, len(groups) // _MOST_NAMES)]
-        return all(map(self._finds_group, tried)) if tried else None
+        rows = self._names("", _ROWS_WITH_LETTERS)
+        groups = dict.fromkeys(group for row in rows for group in _groups(row))
+        others = [group for group in groups if not group.isascii()]
+        tried = others[:: max(1, len(others) // _MOST_NAMES)]
+        if not tried:
+            return None
+        return all(self._finds_group(group) for group in tried)
 
     def _finds(self, name: str, asked: str) -> bool:
         wanted = person_name_form(name)
@@ -67,7 +78,15 @@ class SearchProbes:
         return any(person_name_form(_alphabetic(row)).startswith(wanted) for row in rows)
 
     def _finds_group(self, group: str) -> bool:
-        return any(group in _groups(row) for row in self._names(f"*{group}*", _ROWS))
+        """A name that came with letters lost can't be found."""
+        if "\ufffd" in group:
+            return False
+        wanted = person_name_form(group)
+        for asked in dict.fromkeys((group, group.swapcase())):
+            rows = self._names(f"*{asked}*", _ROWS)
+            if not any(person_name_form(one) == wanted for row in rows for one in _groups(row)):
+                return False
+        return True
 
     def _names(self, asked: str, max_rows: int) -> list[Attributes]:
         keys = identifier_keys({PATIENT_NAME: asked, STUDY_INSTANCE_UID: ""})

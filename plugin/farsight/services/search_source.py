@@ -7,6 +7,7 @@ once, when a search first needs it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,13 +23,16 @@ from farsight.errors import (
 from farsight.model import Attributes, IdentifierKey, Level
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
-from farsight.ps318.attribute_levels import LEVELS, holds
+from farsight.ps318.attribute_levels import LEVELS, PATIENT_NAME, STUDY_DATE, holds
 from farsight.ps318.matching import matches
 from farsight.ps318.search_query import SearchQuery
 from farsight.services.recent_answers import RecentAnswers
 from farsight.services.refining import Question, Refining
 from farsight.services.search_probes import SearchProbes
 from farsight.services.search_rows import uid_of
+
+#: How long a refusal counts: it may have been something else.
+_REMEMBERED_S = 3600.0
 
 
 class SearchSource(Protocol):
@@ -61,11 +65,19 @@ class SearchSource(Protocol):
     def search(
         self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
     ) -> list[Attributes]:
-        """Rows at `level` that may match; at most `max_rows`."""
+        """Rows at `level` that may match; at most `max_rows`.
+
+        `upper_uids`: tag -> UID of the levels above; or (0008,0020) -> some days of the search.
+        """
         ...
 
-    def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
-        """All rows at `level` for these tags and values, "" for what is only to be returned."""
+    def rows(
+        self, level: Level, values: Mapping[str, str], *, fresh: bool = False
+    ) -> list[Attributes]:
+        """All rows at `level` for these tags and values, "" for what is only to be returned.
+
+        `fresh`: not what was answered a moment ago.
+        """
         ...
 
 
@@ -89,7 +101,10 @@ class ArchiveSource:
         keys = search_identifier(query, level, upper_uids)
         return list(self._archive.find(level, keys, max_rows=max_rows))
 
-    def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
+    def rows(
+        self, level: Level, values: Mapping[str, str], *, fresh: bool = False
+    ) -> list[Attributes]:
+        del fresh  # it keeps nothing
         return list(self._archive.find(level, identifier_keys(values)))
 
 
@@ -113,7 +128,7 @@ class PacsSource:
         self._recent: RecentAnswers[Question, list[Attributes]] = RecentAnswers(answers_live_s, len)
         self._refining = Refining()
         self._universal_tags = habits.universal_tags
-        self._takes_uid_lists = True
+        self._no_uid_lists_until = 0.0
         self._probes = SearchProbes(pacs)
 
     @property
@@ -130,31 +145,53 @@ class PacsSource:
     def search(
         self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
     ) -> list[Attributes]:
-        universal = self._universal_tags | self._to_widen(query, level)
-        keys = search_identifier(query, level, upper_uids, universal)
+        question = self._question(query, level, upper_uids, max_rows)
+        keys = question.keys
         lists = [key for key in keys if key.vr == "UI" and "\\" in key.value]
+        if STUDY_DATE in upper_uids:  # some days of a search: nothing to be put to proof by
+            return self._ask(question, fresh=query.fresh)
         if not lists:
-            return self._found(query, Question(level, keys, max_rows))
-        if self._takes_uid_lists:
+            return self._found(query, question)
+        if time.monotonic() >= self._no_uid_lists_until:
             try:
-                return self._ask(Question(level, keys, max_rows), fresh=query.fresh)
+                return self._ask(question, fresh=query.fresh)
             except PacsRefusedService:
                 raise
             except PacsFailure:
                 rows = self._one_by_one(level, keys, lists[0], max_rows)
-                self._takes_uid_lists = False
+                self._no_uid_lists_until = time.monotonic() + _REMEMBERED_S
                 return rows
         return self._one_by_one(level, keys, lists[0], max_rows)
 
-    def rows(self, level: Level, values: Mapping[str, str]) -> list[Attributes]:
-        return self._ask(Question(level, identifier_keys(values)), fresh=False)
+    def rows(
+        self, level: Level, values: Mapping[str, str], *, fresh: bool = False
+    ) -> list[Attributes]:
+        return self._ask(Question(level, identifier_keys(values)), fresh=fresh)
+
+    def _question(
+        self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
+    ) -> Question:
+        universal = self._universal_tags | self._to_widen(query, level)
+        return Question(level, search_identifier(query, level, upper_uids, universal), max_rows)
+
+    def knows(
+        self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
+    ) -> bool:
+        """Whether `search` would be answered without asking the PACS."""
+        if query.fresh:
+            return False
+        question = self._question(query, level, upper_uids, max_rows)
+        if self._recent.knows(question):
+            return True
+        proven = self._refining.is_proven
+        return proven and self._refining.wider(question, self._recent.good()) is not None
 
     def _found(self, query: SearchQuery, question: Question) -> list[Attributes]:
         """From a wider answer of a moment ago, where that is proven to do."""
         wide = None
         if not (query.fresh or self._recent.knows(question)):
             wide = self._refining.wider(question, self._recent.good())
-        if wide is not None and self._refining.is_proven():
+        if wide is not None and self._refining.may_answer():
             return wide
         rows = self._ask(question, fresh=query.fresh)
         if wide is not None and question.is_complete(rows):
@@ -197,10 +234,10 @@ class PacsSource:
         names = {
             key.tag for key in of_level if key.vr == "PN" and any(map(_has_letters, key.values))
         }
-        if names and self._probes.folds_case():
-            names.clear()
+        if PATIENT_NAME in names and self._probes.folds_case():
+            names.remove(PATIENT_NAME)  # of other names it may not keep capitals alone
         letters = {key.tag for key in of_level if not dimse_value(key).isascii()}
-        if letters - names - self._universal_tags and self._probes.misses_letters():
+        if letters - names - self._universal_tags and not self._probes.finds_letters():
             names |= letters
         return frozenset(names)
 

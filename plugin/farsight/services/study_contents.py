@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from farsight.model import Attributes, Level
@@ -22,11 +22,11 @@ from farsight.services.search_source import SearchSource
 
 @dataclass(frozen=True, slots=True)
 class StudyContents:
-    """Distinct modalities in order, number of series and of instances."""
+    """Distinct modalities in order, and each series with the number of instances it tells, 0 where
+    it tells none."""
 
     modalities: tuple[str, ...]
-    series: int
-    instances: int
+    series: Mapping[str, int]
 
 
 class ContentsCache:
@@ -69,10 +69,13 @@ class Counter:
         """Whether any of the tags is missing that `complete` can find out."""
         return any(_missing(row, tag) for tag in COUNTED if tag in tags)
 
-    def complete(self, source: SearchSource, row: Attributes, tags: Collection[str]) -> bool:
+    def complete(
+        self, source: SearchSource, row: Attributes, tags: Collection[str], *, fresh: bool = False
+    ) -> bool:
         """Fill in what is missing of the tags; what the source said stays.
 
-        True, for run_all's sake. Raises: FarsightError of the source.
+        `fresh`: ask, whatever is known. True, for run_all's sake. Raises: FarsightError of the
+        source.
         """
         study = uid_of(row, Level.STUDY)
         contents: StudyContents | None = None
@@ -80,22 +83,28 @@ class Counter:
             if tag not in tags or not _missing(row, tag):
                 continue
             if tag == levels.NUMBER_OF_SERIES_RELATED_INSTANCES:
-                count = self.series(source, study, uid_of(row, Level.SERIES))
+                count = self.series(source, study, uid_of(row, Level.SERIES), fresh=fresh)
                 _fill(row, tag, "IS", [count])
                 continue
-            contents = contents or self.study(source, study)
+            contents = contents or self.study(source, study, fresh=fresh)
             if tag == levels.MODALITIES_IN_STUDY:
                 _fill(row, tag, "CS", list(contents.modalities))
             elif tag == levels.NUMBER_OF_STUDY_RELATED_SERIES:
-                _fill(row, tag, "IS", [contents.series])
+                _fill(row, tag, "IS", [len(contents.series)])
             else:
-                _fill(row, tag, "IS", [contents.instances])
+                numbers = (
+                    told or self.series(source, study, uid, fresh=fresh)
+                    for uid, told in contents.series.items()
+                )
+                _fill(row, tag, "IS", [sum(numbers)])
         return True
 
-    def study(self, source: SearchSource, study_instance_uid: str) -> StudyContents:
+    def study(
+        self, source: SearchSource, study_instance_uid: str, *, fresh: bool = False
+    ) -> StudyContents:
         """Raises: FarsightError of the source."""
         key = (source.name, study_instance_uid)
-        kept = self._cache.get(key) if source.ae_title is not None else None
+        kept = None if fresh else self._kept(source, key)
         if isinstance(kept, StudyContents):
             return kept
         asked = {
@@ -104,20 +113,28 @@ class Counter:
             levels.MODALITY: "",
             levels.NUMBER_OF_SERIES_RELATED_INSTANCES: "",
         }
-        rows = {uid_of(row, Level.SERIES): row for row in source.rows(Level.SERIES, asked)}
+        rows = {
+            uid_of(row, Level.SERIES): row
+            for row in source.rows(Level.SERIES, asked, fresh=fresh)
+            if uid_of(row, Level.STUDY) in ("", study_instance_uid)
+        }
         rows.pop("", None)
         contents = StudyContents(
             tuple(sorted({m for r in rows.values() if (m := first_text(r.get(levels.MODALITY)))})),
-            len(rows),
-            sum(self._instances(source, study_instance_uid, uid, r) for uid, r in rows.items()),
+            {
+                uid: max(0, number_of(row, levels.NUMBER_OF_SERIES_RELATED_INSTANCES))
+                for uid, row in rows.items()
+            },
         )
         self._cache.put(key, contents)
         return contents
 
-    def series(self, source: SearchSource, study_instance_uid: str, series_uid: str) -> int:
+    def series(
+        self, source: SearchSource, study_instance_uid: str, series_uid: str, *, fresh: bool = False
+    ) -> int:
         """The instances of a series, counted. Raises: FarsightError of the source."""
         key = (source.name, study_instance_uid, series_uid)
-        kept = self._cache.get(key) if source.ae_title is not None else None
+        kept = None if fresh else self._kept(source, key)
         if isinstance(kept, int):
             return kept
         asked = {
@@ -125,16 +142,13 @@ class Counter:
             levels.SERIES_INSTANCE_UID: series_uid,
             levels.SOP_INSTANCE_UID: "",
         }
-        found = {uid_of(row, Level.IMAGE) for row in source.rows(Level.IMAGE, asked)}
-        count = len(found - {""})
+        rows = source.rows(Level.IMAGE, asked, fresh=fresh)
+        count = len({uid_of(row, Level.IMAGE) for row in rows} - {""})
         self._cache.put(key, count)
         return count
 
-    def _instances(
-        self, source: SearchSource, study_instance_uid: str, series_uid: str, row: Attributes
-    ) -> int:
-        said = number_of(row, levels.NUMBER_OF_SERIES_RELATED_INSTANCES)
-        return said if said > 0 else self.series(source, study_instance_uid, series_uid)
+    def _kept(self, source: SearchSource, key: tuple[str, ...]) -> StudyContents | int | None:
+        return None if source.ae_title is None else self._cache.get(key)
 
 
 #: What can be found out by counting.

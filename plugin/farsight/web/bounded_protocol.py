@@ -42,8 +42,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
 
     def _refuse_head(self) -> None:
+        if self._is_answering():
+            self.transport.abort()
+            return
         self.transport.write(_TOO_LARGE)
         self.transport.close()
+
+    def _is_answering(self) -> bool:
+        """Whether an earlier request of this connection is; nothing may be written between."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -62,6 +69,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Of what the parser gives up on; it has a limit of its own for the request line."""
         if self._in_head and max(self._head_bytes, self._field_bytes) > MAX_HEAD_BYTES:
             self._refuse_head()
+        elif self._is_answering():
+            self.transport.abort()
         else:
             super().send_400_response(msg)
 
@@ -84,7 +93,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _give_up(self) -> None:
-        if self._in_head and not self.transport.is_closing():
+        self._head_timer = None
+        if not self._in_head or self.transport.is_closing():
+            return
+        if self._is_answering():
+            self._await_rest_of_head()
+        else:
             self.transport.close()
 
 
