@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -172,6 +173,31 @@ def test_oversized_head(open_door: Open) -> None:
     lines = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(400))
     assert raw(door, b"GET /x/ HTTP/1.1\r\nHost: a\r\n" + lines).startswith(b"HTTP/1.1 431 ")
     assert ask(door)[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "bad", [b"GET /" + b"a" * (70 << 10) + b" HTTP/1.1\r\n", b"\x16\x03\x01\r\n"]
+)
+def test_nothing_is_written_into_an_answer_under_way(open_door: Open, bad: bytes) -> None:
+    """A request that can't be read comes behind one whose answer is being sent."""
+    go_on = threading.Event()
+
+    def chunks() -> Iterator[bytes]:
+        yield b"A" * 500
+        assert go_on.wait(10)
+        yield b"B" * 500
+
+    door = open_door(lambda request: streamed(chunks()))
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as client:
+        client.sendall(b"GET /x/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = client.recv(65536)
+        client.sendall(bad + b"\r\n")
+        time.sleep(0.1)
+        go_on.set()
+        with contextlib.suppress(ConnectionResetError):
+            while more := client.recv(65536):
+                received += more
+    assert received.count(b"HTTP/1.1 ") == 1
 
 
 def test_noise_is_400(open_door: Open) -> None:

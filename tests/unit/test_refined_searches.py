@@ -15,6 +15,7 @@ from farsight.dimse.refinement import refines
 from farsight.model import IdentifierKey, Level
 from farsight.ps318.resource_path import parse_resource_path
 from farsight.ps318.search_query import parse_search_query
+from farsight.services.refining import Question, Refining
 from farsight.services.search import SearchLimits, SearchResult, SearchService
 
 VRS = {"00080020": "DA", "00080061": "CS", "00100010": "PN", "00100020": "LO", "0020000D": "UI"}
@@ -197,3 +198,20 @@ def test_any_order_of_typing_finds_the_same(texts: list[str]) -> None:
         plain = SearchService((FakePacs([*STUDIES, *OTHERS]),), None)
         asked = ("PatientName", f"*{text}*")
         assert search(kept, asked).rows == search(plain, asked).rows
+
+
+def test_distrust_ends() -> None:
+    """A study that came between two searches looks like a promise broken."""
+    now = 0.0
+    refining = Refining(clock=lambda: now)
+    narrow, wide = (Question(Level.STUDY, keys(**{f"_{NAME}": text})) for text in ("ab*", "a*"))
+    rows = [{tag: {"vr": VRS[tag], "Value": ["x"]} for tag in VRS}]
+    refining.note(wide, rows * 2)
+    for _ in range(3):
+        refining.proof({1}, {1})
+    assert refining.is_proven
+    refining.proof({1}, {1, 2})
+    assert not refining.is_proven
+    assert refining.wider(narrow, [(wide, rows)]) is None
+    now = 601.0
+    assert refining.wider(narrow, [(wide, rows)]) == rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -1022,3 +1023,92 @@ def test_one_character_is_asked_for_as_any() -> None:
     result = search(service(pacs), "/studies", ("StudyDescription", "Sch?del"))
     assert uids(result.rows) == ["1.2.1"]
     assert [keys.get("00081030") for _, keys in pacs.asked] == ["Sch*del"]
+
+
+# ---- what must not get lost
+
+
+class _TellsNoModalities(FakePacs):
+    """Returns ModalitiesInStudy, empty, as many do with what they don't support."""
+
+    def find(self, level: Level, identifier: Any, **options: Any) -> Any:
+        for row in super().find(level, identifier, **options):
+            yield {**row, "00080061": {"vr": "CS"}} if level is Level.STUDY else row
+
+
+@pytest.mark.parametrize("path", ["/studies", "/series"])
+def test_modalities_that_come_empty_are_not_told(path: str) -> None:
+    pacs = _TellsNoModalities(TWO_KINDS, ignores_modalities=True)
+    rows = search(service(pacs), path, ("ModalitiesInStudy", "MR")).rows
+    assert {values(row, "0020000D")[0] for row in rows} == {"1.2.2"}
+
+
+def test_a_study_whose_modalities_one_source_does_not_tell_stays() -> None:
+    """The local part has MR alone; what the PACS has can't be found out."""
+    failing = {"fails": PacsFailure("pacs", "C-FIND: refused", 0xC000), "fails_at": {Level.SERIES}}
+    pacs = FakePacs([study("1.2.1", ("CT", "MR"))], ignores_modalities=True, **failing)
+    one = service(pacs, archive=FakeArchive([study("1.2.1", ("MR",))]))
+    result = search(one, "/studies", ("ModalitiesInStudy", "CT"))
+    assert uids(result.rows) == ["1.2.1"]
+    assert any("modalities and counts are incomplete" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize("path", ["/studies", "/series"])
+def test_fresh_means_modalities_and_counts_too(path: str) -> None:
+    studies = [study("1.2.1", ("MR",))]
+    pacs = FakePacs(studies, **SILENT)
+    one = service(pacs, limits=SearchLimits(answers_live_s=60))
+    asked = ("ModalitiesInStudy", "CT")
+    assert search(one, path, asked).rows == ()
+    pacs._studies[:] = [study("1.2.1", ("MR", "CT"))]
+    scope = parse_resource_path(path)
+    query = replace(parse_search_query([asked], scope.level), fresh=True)
+    assert one.search(query, scope, ROOT).rows
+
+
+def test_modalities_are_found_out_without_counting_instances() -> None:
+    pacs = FakePacs(TWO_KINDS, **SILENT)
+    search(service(pacs), "/series", ("ModalitiesInStudy", "US"))
+    assert Level.IMAGE not in {level for level, _ in pacs.asked}
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [("Smith", "Smith^*"), ("Smith", "*^*"), ("Smith^John", "smith^*^*"), ("Smith", "Smith="),
+     ("Smith", "Smith=*"), ("Smith^John", "Smith ^John"), ("Smith ^John", "Smith^John"),
+     ("\u00d6Z^ALI", "\u00f6z*"), ("\u738b^Li", "\u738b*")],
+)  # fmt: skip
+@pytest.mark.parametrize("quirk", ["only_finds_ascii", "case_sensitive_names"])
+def test_a_name_is_asked_for_widely_enough(stored: str, asked: str, quirk: str) -> None:
+    others = [study(f"1.3.{n}", _00100010=f"Doe^{n}") for n in range(30)]
+    pacs = FakePacs([*others, study("1.2.1", _00100010=stored)], **{quirk: True})
+    assert "1.2.1" in uids(search(service(pacs), "/studies", ("PatientName", asked)).rows)
+
+
+def test_a_sharp_s_is_not_two() -> None:
+    """No PACS takes it for that; the same answer whatever was asked before."""
+    pacs = FakePacs([study("1.2.1", _00100010="Stra\u00dfe")])
+    assert search(service(pacs), "/studies", ("PatientName", "strasse*")).rows == ()
+
+
+def test_the_minute_asked_for_is_a_minute() -> None:
+    pacs = FakePacs([study("1.2.1", _00080030="103015"), study("1.2.2", _00080030="104530.5")])
+    one = service(pacs)
+    assert uids(search(one, "/studies", ("StudyTime", "1030")).rows) == ["1.2.1"]
+    assert len(search(one, "/studies", ("StudyTime", "1030-1045")).rows) == 2
+
+
+def test_a_fast_source_with_more_than_can_be_read_is_not_small() -> None:
+    limits = SearchLimits(descent=DescentLimits(max_rows=50))
+    studies = spread(80)
+    one = service(FakePacs(studies), limits=limits)
+    search(one)
+    found = search(one, "/studies", ("StudyDescription", "H*"), ("limit", "3"))
+    assert uids(found.rows) == expected_order(studies)[:3]
+
+
+def test_other_names_than_the_patients_are_not_trusted_with_capitals() -> None:
+    """A PACS may keep the patient's name in capitals and the others as they are."""
+    pacs = FakePacs([study("1.2.1", _00080090="House^Greg")])
+    search(service(pacs), "/studies", ("ReferringPhysicianName", "HOUSE*"))
+    assert not any("00080090" in keys for _, keys in pacs.asked)

@@ -74,17 +74,15 @@ class StudySearch:
             days = FIRST_DAYS if self._asks_for_all else FIRST_DAYS_FILTERED
         if days is not None and (rows := self._newest(by_date, days)) is not None:
             return rows
-        if self.spans.size is not Size.UNKNOWN:
-            return self._everything()
-        job = Job(lambda: self._everything())
-        outcome = job.outcome(self.limits.patience_s)
-        too_much = len(outcome.value or ()) > self.limits.max_rows
-        if outcome.timed_out or too_much:
+        job = Job(self._everything)
+        may_last = self.spans.size is not Size.UNKNOWN or days is not None
+        outcome = job.outcome(None if may_last else self.limits.patience_s)
+        if outcome.timed_out or len(outcome.value or ()) > self.limits.max_rows:
             self.spans.note(Size.LARGE)
             rows = self._newest(by_date, FIRST_DAYS) if days is None else None
             if rows is not None:
                 return rows
-        elif outcome.error is None and self._asks_for_all:
+        elif outcome.error is None and self._asks_for_all and not may_last:
             self.spans.note(Size.SMALL)
         outcome = job.outcome()
         if outcome.value is None:
