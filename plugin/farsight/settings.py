@@ -58,7 +58,7 @@ class PacsSettings:
     passcode: str = field(default="", repr=False)
     tls: TlsSettings | None = None
     root: str = ""
-    search_timeout_s: float = 30.0
+    search_timeout_s: float = 60.0
     character_set: str = ""
     match_here: frozenset[str] = frozenset()
 
@@ -232,7 +232,7 @@ def _read_pacs(name: str, entry: Any, extra: Section, tls: TlsSettings | None) -
         passcode=identity.text("Passcode", ""),
         tls=_tls_of(where, entry, tls),
         root=extra.root("Root", _default_root(name), empty=True),
-        search_timeout_s=extra.seconds("SearchTimeout", 30.0),
+        search_timeout_s=extra.seconds("SearchTimeout", 60.0),
         character_set=extra.character_set("CharacterSet"),
         match_here=extra.attributes("MatchHere"),
     )
