@@ -48,6 +48,8 @@ from sample_files import ct_slice, write_series  # noqa: E402
 _FIELDS = "00081030%2C00080060"
 PAGE = f"/dicom-web/studies?limit=101&offset=0&fuzzymatching=false&includefield={_FIELDS}"
 FRESH = {"Cache-Control": "no-cache"}
+#: Above, this PACS needs a second for each search, whoever asks: twenty only wait for it.
+_MOST_FOR_PEOPLE = 10_000
 _NUMBER, _DATE = "1000000", "19000101"
 
 
@@ -291,7 +293,8 @@ def main() -> None:
             fill(pacs, size, held)
             held = size
             measure(pacs, size, work / f"gateway-{size}", options.rounds)
-        twenty_people(pacs, work / "people")
+        if held <= _MOST_FOR_PEOPLE:
+            twenty_people(pacs, work / "people")
         kept_or_new(pacs, options.rounds)
         counting(work / "counting", options.rounds)
 

@@ -91,6 +91,19 @@ def test_patient_root_finds_the_patient_for_itself(tmp_path: Path) -> None:
 
 
 @requires_dcmtk
+def test_a_study_given_to_another_patient_is_found_again(tmp_path: Path) -> None:
+    with dcmqrscp(
+        tmp_path / "pacs", write_series(tmp_path / "files", 2), options=["--no-study-root"]
+    ) as peer:
+        pacs = pacs_at(peer.port)
+        before = {"0020000D": {"Value": [study_uid()]}, "00100020": {"Value": ["MERGED"]}}
+        pacs._patient_ids.note(before)
+        series = (STUDY, IdentifierKey("0020000E", "UI"))
+        assert len(list(pacs.find(Level.SERIES, series))) == 1
+        pacs.close()
+
+
+@requires_dcmtk
 def test_a_patient_id_beyond_ascii_in_the_patient_root(tmp_path: Path) -> None:
     image = ct_slice(1)
     image.PatientID = "Größe-7"

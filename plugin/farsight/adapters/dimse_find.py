@@ -190,16 +190,28 @@ class Finder:
         self, exchange: Exchange, level: Level, keys: Sequence[IdentifierKey]
     ) -> Generator[Attributes]:
         """The same question once per patient: each identifier names one (PS3.4 C.6.1.2)."""
+        study = next((key.value for key in keys if key.tag == _STUDY and key.value), "")
+        known = self._patient_ids.of(study) if study else None
+        if known is not None and (yield from self._of_patient(exchange, level, keys, known)):
+            return
+        # Of one that was known before, the study may have been given to another since.
         for patient_id in self._patients(exchange, keys):
-            of_one = [key for key in keys if key.tag != _PATIENT_ID]
-            of_one.insert(0, IdentifierKey(_PATIENT_ID, "LO", patient_id))
-            yield from self._ask(exchange, level, of_one)
+            yield from self._of_patient(exchange, level, keys, patient_id)
+
+    def _of_patient(
+        self, exchange: Exchange, level: Level, keys: Sequence[IdentifierKey], patient_id: str
+    ) -> Generator[Attributes, None, bool]:
+        """Returns whether there was anything."""
+        of_one = [key for key in keys if key.tag != _PATIENT_ID]
+        of_one.insert(0, IdentifierKey(_PATIENT_ID, "LO", patient_id))
+        found = False
+        with closing(self._ask(exchange, level, of_one)) as rows:
+            for row in rows:
+                found = True
+                yield row
+        return found
 
     def _patients(self, exchange: Exchange, keys: Sequence[IdentifierKey]) -> list[str]:
-        studies = next((key.value for key in keys if key.tag == _STUDY and key.value), "")
-        known = self._patient_ids.of(studies) if studies else None
-        if known is not None:
-            return [known]
         asked = [key for key in keys if key.tag in _OF_PATIENT and key.tag != _PATIENT_ID]
         wanted = next((key.value for key in keys if key.tag == _PATIENT_ID), "")
         asked.insert(0, IdentifierKey(_PATIENT_ID, "LO", wanted))
