@@ -100,6 +100,8 @@ def test_a_study_given_to_another_patient_is_found_again(tmp_path: Path) -> None
         pacs._patient_ids.note(before)
         series = (STUDY, IdentifierKey("0020000E", "UI"))
         assert len(list(pacs.find(Level.SERIES, series))) == 1
+        other = (STUDY, IdentifierKey("0020000E", "UI", "1.2.3"))
+        assert list(pacs.find(Level.SERIES, other)) == [], "of that patient, and not there"
         pacs.close()
 
 

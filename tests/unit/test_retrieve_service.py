@@ -593,7 +593,25 @@ def test_one_lists_and_one_only_counts(
     sources = [router, source]
     service = serve(sources[first], sources[1 - first])
     holdings = service.ensure_series(SERIES, HERE)
-    assert (holdings.sop_instance_uids, holdings.warning) == (ALL, None)
+    assert holdings.sop_instance_uids == ALL
+    assert "doesn't tell which instances it has" in (holdings.warning or "")
+
+
+@pytest.mark.parametrize("delivers", [True, False])
+def test_what_one_lists_is_fetched_where_another_counts_as_many(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive, delivers: bool
+) -> None:
+    counts = SeriesSource(source.objects[:5], "counts")
+    counts.lists_instances = False
+    if not delivers:
+        counts.fails_after, counts.failure = 0, PacsUnavailable("counts", "connection lost")
+    lists = SeriesSource(source.objects[1:], "lists")
+    service = serve(counts, lists)
+    holdings = service.ensure_series(SERIES, HERE)
+    assert holdings.sop_instance_uids == (ALL if delivers else ALL[1:])
+    assert "'counts' doesn't tell" in (holdings.warning or "")
+    landed(service)
+    assert archive.records == {}
 
 
 def test_two_that_only_count_may_have_different_parts(

@@ -192,11 +192,18 @@ class Finder:
         """The same question once per patient: each identifier names one (PS3.4 C.6.1.2)."""
         study = next((key.value for key in keys if key.tag == _STUDY and key.value), "")
         known = self._patient_ids.of(study) if study else None
-        if known is not None and (yield from self._of_patient(exchange, level, keys, known)):
-            return
-        # Of one that was known before, the study may have been given to another since.
+        if known is not None:
+            found = yield from self._of_patient(exchange, level, keys, known)
+            # Without anything: the study may have been given to another patient since.
+            if found or self._still_has(exchange, known, study):
+                return
         for patient_id in self._patients(exchange, keys):
             yield from self._of_patient(exchange, level, keys, patient_id)
+
+    def _still_has(self, exchange: Exchange, patient_id: str, study: str) -> bool:
+        keys = (IdentifierKey(_PATIENT_ID, "LO", patient_id), IdentifierKey(_STUDY, "UI", study))
+        rows = list(self._ask(exchange, "STUDY", keys))
+        return any(_text(row, _STUDY) == study for row in rows)
 
     def _of_patient(
         self, exchange: Exchange, level: Level, keys: Sequence[IdentifierKey], patient_id: str

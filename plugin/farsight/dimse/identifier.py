@@ -25,9 +25,10 @@ from farsight.ps318.matching_key import TEXT_VRS, MatchingKey
 from farsight.ps318.search_query import SearchQuery
 
 #: VRs whose values can be sent in an identifier. Not those of numbers written as text: a PACS
-#: that compares the text doesn't find "01" by "1"; and a C-FIND by floating point is nobody's.
+#: that compares the text doesn't find "01" by "1", nor a moment by the day; and a C-FIND by
+#: floating point is nobody's.
 _SENDABLE = frozenset(
-    {"PN", "LO", "SH", "LT", "ST", "UC", "UR", "UT", "CS", "AE", "AS", "UI", "DA", "TM", "DT"}
+    {"PN", "LO", "SH", "LT", "ST", "UC", "UR", "UT", "CS", "AE", "AS", "UI", "DA", "TM"}
     | {"US", "SS", "UL", "SL"}
 )
 

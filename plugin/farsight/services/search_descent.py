@@ -25,7 +25,7 @@ from farsight.services.parallel import run_all
 from farsight.services.search_by_date import Spans
 from farsight.services.search_newest import DescentLimits, StudySearch
 from farsight.services.search_rows import distinct, in_order, is_uid, uid_of
-from farsight.services.search_source import PacsSource, SearchSource
+from farsight.services.search_source import SearchSource
 from farsight.services.study_contents import Counter
 
 
@@ -124,7 +124,7 @@ class Descent:
         if known := self._known_uid(level):
             asked[UNIQUE_KEY[level]] = known
         most = self.limits.max_rows
-        if level is self.query.level is Level.STUDY and isinstance(self.source, PacsSource):
+        if level is self.query.level is Level.STUDY:
             studies = StudySearch(self.source, self.query, asked, self.limits, self.spans)
             rows = studies.rows()
             self.is_cut = self.is_cut or studies.is_cut

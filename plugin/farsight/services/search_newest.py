@@ -1,4 +1,4 @@
-"""All studies of a search at one PACS, or the newest where all are too many or take too long."""
+"""All studies of a search at one source, or the newest where all are too many or take too long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from farsight.services.search_by_date import (
     days_with,
 )
 from farsight.services.search_rows import distinct, in_order
-from farsight.services.search_source import PacsSource
+from farsight.services.search_source import SearchSource
 
 LOG = logging.getLogger("farsight.search")
 #: What a PACS has is rarely older than this.
@@ -49,7 +49,7 @@ class DescentLimits:
 class StudySearch:
     """`uids`: of a study the resource names. `is_cut`: there is more than `rows` returned."""
 
-    source: PacsSource
+    source: SearchSource
     query: SearchQuery
     uids: Mapping[str, str]
     limits: DescentLimits
@@ -110,8 +110,10 @@ class StudySearch:
 
     def _lately(self, by_date: ByDate, days: int) -> int:
         """How many match in the last days; 0 where ranges are refused."""
-        top = by_date.top(date.today())
-        window = Days(max(by_date.bounds.first, top - timedelta(days - 1)), by_date.bounds.last)
+        top, first = by_date.top(date.today()), by_date.bounds.first
+        if days <= (top - first).days:
+            first = top - timedelta(days - 1)
+        window = Days(first, by_date.bounds.last)
         try:
             return len(by_date.surely(by_date.ask(window, self.limits.max_rows + 1)))
         except PacsRefusedService:

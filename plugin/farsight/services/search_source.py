@@ -71,6 +71,12 @@ class SearchSource(Protocol):
         """
         ...
 
+    def knows(
+        self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
+    ) -> bool:
+        """Whether `search` would be answered without asking anybody."""
+        ...
+
     def rows(
         self, level: Level, values: Mapping[str, str], *, fresh: bool = False
     ) -> list[Attributes]:
@@ -100,6 +106,12 @@ class ArchiveSource:
     ) -> list[Attributes]:
         keys = search_identifier(query, level, upper_uids)
         return list(self._archive.find(level, keys, max_rows=max_rows))
+
+    def knows(
+        self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
+    ) -> bool:
+        del query, level, upper_uids, max_rows  # it keeps nothing
+        return False
 
     def rows(
         self, level: Level, values: Mapping[str, str], *, fresh: bool = False
@@ -177,7 +189,6 @@ class PacsSource:
     def knows(
         self, query: SearchQuery, level: Level, upper_uids: Mapping[str, str], max_rows: int
     ) -> bool:
-        """Whether `search` would be answered without asking the PACS."""
         if query.fresh:
             return False
         question = self._question(query, level, upper_uids, max_rows)

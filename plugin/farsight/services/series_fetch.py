@@ -171,7 +171,7 @@ class SeriesFetch:
 
 def _missing(listing: Listing, flight: SeriesFlight) -> frozenset[str]:
     """By name, of what this PACS lists."""
-    return flight.missing() & listing.expected.instances.keys()
+    return flight.absent(listing.expected.instances.keys())
 
 
 def _lacking(listing: Listing, flight: SeriesFlight) -> int:

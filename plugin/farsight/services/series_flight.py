@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from farsight.errors import ArchiveError, FarsightError
 from farsight.model import SeriesRef, SubOperations
@@ -126,10 +126,10 @@ class SeriesFlight:
             self._fetched = True
             self._changed.notify_all()
 
-    def missing(self) -> frozenset[str]:
-        """Expected by name, and not here yet."""
+    def absent(self, sop_instance_uids: Set[str]) -> frozenset[str]:
+        """Those of them that aren't here yet."""
         with self._changed:
-            return frozenset(self._missing)
+            return frozenset(sop_instance_uids - self._here)
 
     def lacks(self) -> int:
         """How many are not here yet; 0 while nothing is expected."""

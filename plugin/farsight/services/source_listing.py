@@ -108,7 +108,8 @@ class SourceListing:
             if having:
                 return tuple(_of_one(one, uid) for one in having)
         found, _ = self._list(ref.series, uid)
-        return tuple(_of_one(one, uid) for one in found)
+        sure_first = sorted(found, key=lambda one: uid not in one.expected.instances)
+        return tuple(_of_one(one, uid) for one in sure_first)
 
     def _list(self, series: SeriesRef, sop_instance_uid: str) -> Listings:
         asked = sop_instance_uid or series.series_instance_uid
@@ -119,7 +120,7 @@ class SourceListing:
             key=lambda one: one.expected.count,
             reverse=True,
         )
-        counted = [one for one in listings[1:] if not one.expected.listed]
+        counted = [one for one in listings if not one.expected.listed and len(listings) > 1]
         doubts = [str(failure)] if failure is not None else []
         doubts += [f"PACS {one.pacs.name!r} doesn't tell which instances it has" for one in counted]
         return tuple(listings), "; ".join(f"{doubt}; it may have more" for doubt in doubts)
