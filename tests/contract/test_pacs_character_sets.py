@@ -86,12 +86,13 @@ def test_what_it_refuses_anyway_is_not_put_down_to_the_set(scripted: ScriptedPac
 
 
 @pytest.mark.parametrize(
-    ("character_set", "name"), [(LATIN_1, "Muster^Jürgen1"), ("", "Muster^J\ufffdrgen1")]
+    ("character_set", "name"),
+    [(LATIN_1, "J\u00fcrgen"), ("", "J\u00fcrgen"), ("ISO_IR 144", "J\u045crgen")],
 )
 def test_answers_that_do_not_name_their_set(
     scripted: ScriptedPacs, character_set: str, name: str
 ) -> None:
-    """The script's bytes are Latin-1 then; nobody guesses what nobody said."""
+    """The script's bytes are Latin-1 then: its own set, or UTF-8 if they fit, else Latin-1."""
     scripted.script.names_no_set = True
     (row,) = rows(pacs_at(scripted, character_set), ASCII)
-    assert row[NAME]["Value"] == [{"Alphabetic": name}]
+    assert row[NAME]["Value"] == [{"Alphabetic": f"Muster^{name}1"}]

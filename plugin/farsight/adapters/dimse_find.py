@@ -179,8 +179,7 @@ class Finder:
 
     def _row(self, data_set: bytes, transfer_syntax_uid: str) -> Attributes:
         try:
-            own = self._character_set or _UTF_8
-            return identifier_attributes(data_set, transfer_syntax_uid, own)
+            return identifier_attributes(data_set, transfer_syntax_uid, self._character_set)
         except MalformedDicom as error:
             raise PacsFailure(self._name, f"C-FIND: a row can't be read ({error})") from error
 

@@ -27,12 +27,22 @@ class CharacterSets:
     """The encodings in force, the initial one first. Compared by identity: there are few."""
 
     encodings: tuple[str, ...]
+    guessed: bool = False  # UTF-8 where that fits: other text hardly does by accident
 
     def decode(self, raw: bytes, delimiters: frozenset[int] = VALUE_DELIMITERS) -> str:
         """Text of a value; bytes that don't fit become U+FFFD, nothing is raised."""
+        if self.guessed:
+            try:
+                return raw.decode("utf-8")
+            except UnicodeDecodeError:
+                return raw.decode(self.encodings[0], "replace")
         if _ESCAPE not in raw:
             return raw.decode(self.encodings[0], "replace")
         return decode_bytes(raw, self.encodings, set(delimiters))
+
+
+#: Of text that comes without a name for its set where it should have one.
+UNTOLD: Final = CharacterSets(("latin-1",), guessed=True)
 
 
 @functools.lru_cache(maxsize=256)

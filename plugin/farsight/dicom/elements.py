@@ -35,7 +35,7 @@ class DataSet:
     """
 
     __slots__ = (
-        "_scanner", "assumed_set", "big_endian", "body", "depth", "elements", "implicit", "parent",
+        "_scanner", "assumed_sets", "big_endian", "body", "depth", "elements", "implicit", "parent",
     )  # fmt: skip
 
     def __init__(self, scanner: Scanner, span: Span, parent: DataSet | None = None) -> None:
@@ -44,8 +44,10 @@ class DataSet:
         self.implicit = span.implicit
         self.big_endian = span.big_endian
         self.parent = parent
-        #: The Specific Character Set of one that should name it, and doesn't.
-        self.assumed_set: bytes = b"" if parent is None else parent.assumed_set
+        #: Where it names none: the default repertoire, or what is known of its origin.
+        self.assumed_sets: CharacterSets = (
+            character_sets(b"") if parent is None else parent.assumed_sets
+        )
         self.depth: int = parent.depth + 1 if parent else 0
         self._scanner = scanner
         self.elements: Elements = scanner.data_set(
@@ -113,9 +115,9 @@ class DataSet:
         while level is not None:
             if SPECIFIC_CHARACTER_SET in level.elements:
                 own = level.raw(SPECIFIC_CHARACTER_SET)
-                return character_sets(own if own.strip(b" \0") else self.assumed_set)
+                return character_sets(own) if own.strip(b" \0") else self.assumed_sets
             level = level.parent
-        return character_sets(self.assumed_set)
+        return self.assumed_sets
 
     def pixel_representation(self) -> int:
         """0 for unsigned, 1 for signed pixels: of this data set or the nearest around it."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, Final
 
-from farsight.dicom.charset import CharacterSets
+from farsight.dicom.charset import UNTOLD, CharacterSets, character_sets
 from farsight.dicom.elements import PIXEL_REPRESENTATION, SPECIFIC_CHARACTER_SET, DataSet
 from farsight.dicom.part10 import parse_dataset
 from farsight.dicom.positions import Element
@@ -205,10 +205,11 @@ def identifier_attributes(
 ) -> Attributes:
     """A bare data set, say the identifier of a C-FIND response, as Python values.
 
-    `assumed_set`: its Specific Character Set where it doesn't name one. Raises: MalformedDicom.
+    `assumed_set`: its Specific Character Set where it doesn't name one; "": unknown.
+    Raises: MalformedDicom.
     """
     data_set = parse_dataset(data, transfer_syntax_uid)
-    data_set.assumed_set = assumed_set.encode("ascii")
+    data_set.assumed_sets = character_sets(assumed_set.encode("ascii")) if assumed_set else UNTOLD
     return object_attributes(data_set)
 
 
