@@ -104,6 +104,12 @@ class UnsupportedDicom(FarsightError):
     status = 404
 
 
+class ImagingBusy(FarsightError):
+    """No worker for decoding and drawing can be had."""
+
+    status = 503
+
+
 class PacsError(FarsightError):
     """A PACS failed us. The message names it and, where there is one, the DIMSE status."""
 

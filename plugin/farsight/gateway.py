@@ -12,10 +12,12 @@ from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.dimse_connection import Timeouts
 from farsight.adapters.dimse_pacs import DimsePacs
 from farsight.adapters.dimse_tls import client_context
+from farsight.adapters.imaging_workers import ImagingWorkers
 from farsight.adapters.orthanc_archive import OrthancArchive
 from farsight.adapters.orthanc_log import OrthancLog, log_to_orthanc
 from farsight.adapters.orthanc_manners import OrthancManners
 from farsight.adapters.pacs_address import PacsAddress
+from farsight.adapters.storage_area import StorageArea
 from farsight.dimse.association import UserIdentity
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
@@ -28,14 +30,20 @@ from farsight.services.search_page import PageLimits
 from farsight.services.search_source import SourceHabits
 from farsight.services.serve import ServeService
 from farsight.settings import HttpSettings, PacsSettings, Settings, read_settings
-from farsight.startup_checks import check_dicomweb_plugin, check_threads, loaded_python_plugins
+from farsight.startup_checks import (
+    check_dicomweb_plugin,
+    check_threads,
+    loaded_python_plugins,
+    official_wado_uri,
+)
 from farsight.web import orthanc_door
 from farsight.web.base_url import BaseUrl
 from farsight.web.credentials import check_bind, read_credentials
 from farsight.web.full_door import FullDoor
-from farsight.web.handlers_dicomweb import DicomWebHandler
+from farsight.web.handlers_dicomweb import DicomWebHandler, Pictures
 from farsight.web.handlers_prefetch import PrefetchHandler
 from farsight.web.handlers_status import PREFETCH, StatusHandler
+from farsight.web.handlers_wado_uri import WadoUriHandler
 from farsight.web.ohif import OhifHandler
 from farsight.web.routes import Handler, Router
 from farsight.web.worker_pool import WorkerPool
@@ -63,7 +71,7 @@ class Gateway:
         self._log: OrthancLog = log_to_orthanc()
         self._manners = OrthancManners()
         self._sources = [self._source(_address(settings, pacs)) for pacs in settings.pacs]
-        self.archive = OrthancArchive()
+        self.archive = OrthancArchive(_storage_area(configuration))
         self._tier = MemoryTier(settings.memory_bytes)
         self._persister = Persister(self.archive, self._tier)
         self._retrieve = RetrieveService(
@@ -71,27 +79,49 @@ class Gateway:
         )
         self.archive.listen(stored=self._retrieve.stored_elsewhere, gone=self._tier.drop)
         self._pool = WorkerPool(settings.http.threads)
-        serve = ServeService(self._retrieve, self.archive)
+        serve = self._serve = ServeService(self._retrieve, self.archive)
         habits = {
             pacs.name: SourceHabits(pacs.search_timeout_s, pacs.match_here)
             for pacs in settings.pacs
         }
         search = SearchService(self._sources, self.archive, _search_limits(settings), habits=habits)
-        dicomweb = {settings.root: DicomWebHandler(search, serve, settings.root)}
+        self._imaging = ImagingWorkers(
+            settings.imaging.workers, settings.imaging.max_bytes, settings.imaging.timeout_s
+        )
+        pictures = Pictures(self._imaging, self.archive)
+        main = DicomWebHandler(search, serve, pictures, settings.root)
+        dicomweb = {settings.root: main}
         for pacs in settings.pacs:
             if pacs.root:
                 of_pacs = search.only(pacs.name), serve.only(pacs.name)
-                dicomweb[pacs.root] = DicomWebHandler(*of_pacs, pacs.root)
+                dicomweb[pacs.root] = DicomWebHandler(*of_pacs, pictures, pacs.root)
         router = Router(
-            {**dicomweb, **self._other_roots(settings)},
+            {
+                **dicomweb,
+                **self._wado_uri(configuration, maps, main),
+                **self._other_roots(settings),
+            },
             posts=(PREFETCH,),
             at_once={root: handler.at_once for root, handler in dicomweb.items()},
+            options={root: handler.describe for root, handler in dicomweb.items()},
         )
         orthancs, ours = _base_urls(configuration, settings.http)
         orthanc_door.mount(router, self._pool, orthancs)
         self._full_door = FullDoor(router, self._pool, credentials, ours)
         if settings.http.enabled:
             self._full_door.start(settings.http.bind, settings.http.port)
+
+    def _wado_uri(
+        self, configuration: Mapping[str, Any], maps: str, main: DicomWebHandler
+    ) -> dict[str, Handler]:
+        """Nothing where there is to be none, or where the official DICOMweb plugin has it."""
+        root = self._settings.wado_uri_root
+        if not root:
+            return {}
+        if official_wado_uri(configuration, _configuration_directory(), maps) == root:
+            LOG.warning("WADO-URI at %s is the official DICOMweb plugin's", root)
+            return {}
+        return {root: WadoUriHandler(main.retrieve, main.rendered, root)}
 
     def _other_roots(self, settings: Settings) -> dict[str, Handler]:
         status = StatusHandler(
@@ -126,6 +156,7 @@ class Gateway:
         LOG.warning("DICOMweb at %s on Orthanc's port, PACS: %s", self._settings.root, pacs)
         if self._settings.http.enabled:
             LOG.warning("full door: %s%s", self.full_door_url(), self._settings.root)
+        self._pool.submit(self._imaging.warm_up, lambda: None)
         if not self._releases_lock:
             LOG.warning(
                 "this Python plugin holds the interpreter lock during calls into Orthanc: "
@@ -136,7 +167,9 @@ class Gateway:
         """Orthanc stops: nothing of ours may call it after this, nor keep it waiting."""
         self._full_door.stop(_STOP_DEADLINE_S)
         self._pool.close()
+        self._imaging.close()
         self._retrieve.close()
+        self._serve.close(_STOP_DEADLINE_S)
         self._persister.close(_STOP_DEADLINE_S)
         self.archive.close(_STOP_DEADLINE_S)
         for source in self._sources:
@@ -163,6 +196,11 @@ def _configuration_directory() -> Path:
     """What relative paths in the configuration are relative to."""
     path = Path(str(orthanc_door.configuration_path()))
     return path if path.is_dir() else path.parent
+
+
+def _storage_area(configuration: Mapping[str, Any]) -> StorageArea:
+    directory = str(configuration.get("StorageDirectory", "OrthancStorage"))
+    return StorageArea(_configuration_directory() / directory)
 
 
 def _base_urls(configuration: Mapping[str, Any], http: HttpSettings) -> tuple[BaseUrl, BaseUrl]:

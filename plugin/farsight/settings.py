@@ -76,6 +76,15 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagingSettings:
+    """The worker processes that decode and draw. max_bytes: of address space, each."""
+
+    workers: int = 2
+    max_bytes: int = 2048 << 20
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All Farsight needs to know to start."""
 
@@ -88,6 +97,8 @@ class Settings:
     memory_bytes: int = 512 << 20
     search_answers_live_s: int = 5
     search_max_results: int = 20_000
+    wado_uri_root: str = "/wado/"
+    imaging: ImagingSettings = ImagingSettings()
 
 
 def read_settings(configuration: Mapping[str, Any]) -> Settings:
@@ -100,6 +111,8 @@ def read_settings(configuration: Mapping[str, Any]) -> Settings:
     ohif = section.section("Ohif")
     memory = section.section("Memory")
     search = section.section("Search")
+    wado = section.section("WadoUri")
+    imaging = section.section("Imaging")
     directory = ohif.text("Directory", "")
     settings = Settings(
         calling_ae_title=_ae_title("DicomAet", configuration.get("DicomAet", "ORTHANC")),
@@ -118,8 +131,14 @@ def read_settings(configuration: Mapping[str, Any]) -> Settings:
         memory_bytes=memory.integer("MaxMegabytes", 512, 16, 1 << 20) << 20,
         search_answers_live_s=search.integer("CacheSeconds", 5, 0, 60),
         search_max_results=search.integer("MaxResults", 20_000, 100, 1_000_000),
+        wado_uri_root=wado.root("Root", "/wado/", empty=True),
+        imaging=ImagingSettings(
+            workers=imaging.integer("Workers", 2, 1, 64),
+            max_bytes=imaging.integer("MaxMegabytes", 2048, 512, 1 << 20) << 20,
+            timeout_s=imaging.seconds("Timeout", 30.0),
+        ),
     )
-    for part in (section, http, ohif, memory, search):
+    for part in (section, http, ohif, memory, search, wado, imaging):
         part.refuse_unknown()
     _check_roots(settings)
     _check_ports(configuration, settings.http)
@@ -131,6 +150,7 @@ def _check_roots(settings: Settings) -> None:
         "Farsight.Root": settings.root,
         "Farsight.Ohif.Root": settings.ohif_root,
         "/farsight/": "/farsight/",
+        **({"Farsight.WadoUri.Root": settings.wado_uri_root} if settings.wado_uri_root else {}),
         **{f"Farsight.Pacs.{pacs.name}.Root": pacs.root for pacs in settings.pacs if pacs.root},
     }
     for key, root in roots.items():

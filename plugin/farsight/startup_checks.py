@@ -23,7 +23,11 @@ REQUIRED_PACKAGES = {
     "httptools": (0, 6),
     "click": (8,),
     "h11": (0, 14),
+    "numpy": (1, 26),
+    "pillow": (10,),
+    "imagecodecs": (2024, 9),
 }
+_IMPORTED_AS = {"pillow": "PIL"}
 #: SDK functions without which nothing works (all are in python plugin 4.0).
 REQUIRED_SDK = (
     "GetConfiguration",
@@ -61,7 +65,7 @@ def check_packages() -> None:
 
 def _what_is_wrong(package: str) -> str:
     """ "" where the package is there and new enough."""
-    if importlib.util.find_spec(package) is None:
+    if importlib.util.find_spec(_IMPORTED_AS.get(package, package)) is None:
         return f"finds no package {package!r}"
     try:
         version = importlib.metadata.version(package)
@@ -134,6 +138,17 @@ def check_dicomweb_plugin(
             f'with the root {theirs!r}: they can\'t share it. Set "DicomWeb": '
             '{"Enable": false}, or give one of them another root'
         )
+
+
+def official_wado_uri(configuration: Mapping[str, Any], directory: Path, maps: str) -> str:
+    """Where the official DICOMweb plugin has WADO-URI, with both slashes; "" where it hasn't."""
+    official = configuration.get("DicomWeb", {})
+    official = official if isinstance(official, Mapping) else {}
+    if official.get("Enable", True) is False or official.get("EnableWado", True) is False:
+        return ""
+    if "OrthancDicomWeb" not in maps and not _will_load_dicomweb(configuration, directory):
+        return ""
+    return "/" + str(official.get("WadoRoot", "/wado")).strip("/") + "/"
 
 
 def _will_load_dicomweb(configuration: Mapping[str, Any], directory: Path) -> bool:

@@ -14,6 +14,7 @@ from farsight.model import (
     Level,
     SeriesRef,
 )
+from farsight.ports.archive import Kept, StoredObject
 
 
 class FakeArchive:
@@ -67,6 +68,18 @@ class FakeArchive:
 
     def read(self, ref: InstanceRef) -> bytes:
         raise AssertionError("a search never reads")
+
+    def open(self, ref: InstanceRef) -> StoredObject:
+        raise AssertionError("a search never reads")
+
+    def fingerprint(self, series: SeriesRef) -> str:
+        raise AssertionError("a search never asks for fingerprints")
+
+    def kept(self, owner: SeriesRef | InstanceRef, what: Kept = Kept.INDEX) -> bytes | None:
+        raise AssertionError("a search never reads")
+
+    def keep(self, owner: SeriesRef | InstanceRef, record: bytes, what: Kept = Kept.INDEX) -> None:
+        raise AssertionError("a search never stores")
 
     def completeness(self, series: SeriesRef) -> Completeness | None:
         raise AssertionError("a search never checks completeness")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from farsight.model import (
     SeriesRef,
     SubOperations,
 )
+from farsight.ports.archive import Kept
 from farsight.ports.pacs import Arrivals, Sink, Told, not_told, unknown_arrivals
 
 _TAGS = {
@@ -201,14 +203,35 @@ class SeriesSource:
         self.moves_to(ref, instance.part10)
 
 
+class CountedFile:
+    """The StoredObject port over bytes; tells what was read of it."""
+
+    def __init__(self, data: bytes, identity: str | None, read: list[tuple[int, int]]) -> None:
+        self._data = data
+        self._pieces = read
+        self.identity = identity
+        self.size = len(data)
+
+    def read(self, start: int, length: int) -> bytes:
+        assert 0 <= start <= start + length <= self.size, "read beyond the end"
+        self._pieces.append((start, length))
+        return self._data[start : start + length]
+
+
 class MemoryArchive:
-    """The Archive port in a dictionary; `room` instances fit in."""
+    """The Archive port in a dictionary; `room` instances fit in.
+
+    in_pieces: whether objects can be read so; pieces: what was, as position and length.
+    """
 
     def __init__(self, room: int = 1000) -> None:
         self.changes = 0
         self.room = room
         self.stored: dict[InstanceRef, bytes] = {}
         self.records: dict[SeriesRef, Completeness] = {}
+        self.records_kept: dict[SeriesRef | InstanceRef, bytes] = {}
+        self.in_pieces = True
+        self.pieces: list[tuple[int, int]] = []
         self.refusals = 0
         self.slow: threading.Event | None = None
         self._version = 0
@@ -250,6 +273,30 @@ class MemoryArchive:
             if ref not in self.stored:
                 raise NotFound("not stored")
             return self.stored[ref]
+
+    def open(self, ref: InstanceRef) -> CountedFile:
+        part10 = self.read(ref)
+        identity = hashlib.sha256(part10).hexdigest() if self.in_pieces else None
+        return CountedFile(part10, identity, self.pieces)
+
+    def fingerprint(self, series: SeriesRef) -> str:
+        with self._lock:
+            of_it = sorted((ref.sop_instance_uid, data) for ref, data in self.stored.items())
+        return hashlib.sha256(repr(of_it).encode()).hexdigest() if of_it else ""
+
+    def kept(self, owner: SeriesRef | InstanceRef, what: Kept = Kept.INDEX) -> bytes | None:
+        return self.records_kept.get(owner) if what is Kept.INDEX else None
+
+    def keep(self, owner: SeriesRef | InstanceRef, record: bytes, what: Kept = Kept.INDEX) -> None:
+        assert what is Kept.INDEX
+        self.records_kept[owner] = record
+
+    def replace(self, ref: InstanceRef, part10: bytes) -> None:
+        """Other bytes under the same UIDs, as others may store them."""
+        with self._lock:
+            assert ref in self.stored
+            self.stored[ref] = part10
+            self._version += 1
 
     def delete(self, ref: InstanceRef) -> None:
         with self._lock:

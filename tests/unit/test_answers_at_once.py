@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -13,10 +13,12 @@ from fakes.series_source import part10
 from farsight.dicom.elements import DicomObject
 from farsight.dicom.part10 import parse_object
 from farsight.errors import BadRequest
+from farsight.imaging.jobs import Job
 from farsight.model import InstanceRef
 from farsight.ps318 import frames
 from farsight.ps318.multipart_related import RelatedBody
 from farsight.ps318.resource_path import parse_resource_path
+from farsight.services.open_instance import OpenInstance
 from farsight.web.base_url import BaseUrl
 from farsight.web.credentials import Credentials
 from farsight.web.full_door import FullDoor
@@ -39,9 +41,16 @@ class Memory:
     def at_hand(self, _ref: InstanceRef) -> DicomObject | None:
         return self._instance
 
-    def instance(self, _ref: InstanceRef) -> DicomObject:
+    def open(self, _ref: InstanceRef) -> OpenInstance:
         assert self._instance is not None
-        return self._instance
+        return OpenInstance(self._instance)
+
+
+class Nobody:
+    """Decodes nothing: frames as they are stored need no worker process."""
+
+    def run(self, _job: Job, _frames: Sequence[bytes | memoryview] = ()) -> Sequence[bytes]:
+        raise AssertionError("nothing here has to be decoded")
 
 
 def slice_object(**changes: object) -> DicomObject:
@@ -54,13 +63,13 @@ def slice_object(**changes: object) -> DicomObject:
 def at_once(
     instance: DicomObject | None, path: str, headers: dict[str, str] = ANY_FRAME
 ) -> Response | None:
-    handler = RetrieveHandler(Memory(instance), "/dicom-web/")  # type: ignore[arg-type]
+    handler = RetrieveHandler(Memory(instance), Nobody(), "/dicom-web/")  # type: ignore[arg-type]
     return handler.at_once(Request("GET", path, headers=headers), parse_resource_path(path))
 
 
 def answered(instance: DicomObject, path: str, headers: dict[str, str] = ANY_FRAME) -> Response:
     """By a worker."""
-    handler = RetrieveHandler(Memory(instance), "/dicom-web/")  # type: ignore[arg-type]
+    handler = RetrieveHandler(Memory(instance), Nobody(), "/dicom-web/")  # type: ignore[arg-type]
     return handler(Request("GET", path, headers=headers), parse_resource_path(path))
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from farsight.adapters.archive_index import ArchiveIndex, StoredInstance
-from farsight.model import InstanceRef
+from farsight.adapters.storage_area import Attachment
+from farsight.model import InstanceRef, SeriesRef
 
 STUDY = "1.2"
+SERIES = SeriesRef(STUDY, "1.3")
 
 
 def stored(number: int) -> StoredInstance:
@@ -75,3 +79,59 @@ def test_studies_in_use_stay() -> None:
         assert index.has_study("hot"), "asked for instance by instance, it is in use"
         load(f"cold {number}")
     assert not index.has_study("cold 5")
+
+
+def with_file(number: int, uuid: str) -> StoredInstance:
+    return replace(stored(number), attachment=Attachment(uuid, 1000))
+
+
+def version(index: ArchiveIndex) -> int:
+    entry = index.entry(SERIES)
+    assert entry is not None
+    return entry.version
+
+
+def loaded(*rows: StoredInstance) -> ArchiveIndex:
+    index = ArchiveIndex()
+    index.begin_load(STUDY)
+    index.load(STUDY, rows)
+    return index
+
+
+def test_another_file_under_the_same_uids_is_another_version() -> None:
+    index = loaded(with_file(1, "a"), stored(2))
+    before = version(index)
+    index.note_attachment("id2", Attachment("b", 1000))
+    index.note_attachment("id1", Attachment("a", 1000, is_file=False))
+    assert version(index) == before, "known better, not another"
+    index.begin_load(STUDY)
+    index.load(STUDY, [with_file(1, "a"), with_file(2, "b")])
+    assert version(index) == before
+    index.begin_load(STUDY)
+    index.load(STUDY, [with_file(1, "c"), with_file(2, "b")])
+    after_load = version(index)
+    assert after_load != before
+    index.add(with_file(2, "d"))
+    after_add = version(index)
+    assert after_add != after_load
+    index.note_attachment("id2", Attachment("e", 1000))
+    assert version(index) != after_add
+
+
+def test_one_that_is_replaced_stays_held() -> None:
+    index = loaded(with_file(1, "a"))
+    before = version(index)
+    assert index.replaced("id1", Attachment("b", 1000)) == stored(1).ref
+    assert known(index) == {"1.4.1"}
+    assert version(index) != before
+    assert index.attachments(SERIES) == {"1.4.1": Attachment("b", 1000)}
+    assert index.replaced("id7", Attachment("b", 1000)) is None
+
+
+def test_files_go_with_their_instances() -> None:
+    index = loaded(with_file(1, "a"), with_file(2, "b"))
+    index.remove("id1")
+    assert index.attachment("id1") is None
+    assert index.attachments(SERIES) == {"1.4.2": Attachment("b", 1000)}
+    index.note_attachment("id1", Attachment("c", 1000))
+    assert index.attachment("id1") is None, "nobody would ever forget it"

@@ -41,6 +41,15 @@ BASE = f"/studies/{S}/series/{E}/instances/{INST}"
             ResourcePath(Action.RENDERED, Level.IMAGE, S, E, INST, (1, 2)),
         ),
         (
+            BASE + "/bulkdata",
+            ResourcePath(Action.ALL_BULKDATA, Level.IMAGE, S, E, INST),
+        ),
+        ("/studies/" + S + "/pixeldata", ResourcePath(Action.PIXELDATA, Level.STUDY, S)),
+        (
+            "/studies/" + S + "/series/" + E + "/bulkdata",
+            ResourcePath(Action.ALL_BULKDATA, Level.SERIES, S, E),
+        ),
+        (
             BASE + "/bulkdata/00420011/1",
             ResourcePath(Action.BULKDATA, Level.IMAGE, S, E, INST, bulkdata=("00420011", "1")),
         ),
@@ -73,7 +82,8 @@ def test_resources(path: str, expected: ResourcePath) -> None:
         BASE + "/frames/1/metadata",
         BASE + "/frames/1/x",
         BASE + "/frames/1/rendered/x",
-        BASE + "/bulkdata",
+        BASE + "/pixeldata/7FE00010",
+        "/studies/1.2/pixeldata/x",
         BASE + "/bulkdata/..",
         BASE + "/bulkdata/a/../b",
         BASE + "/bulkdata/a\x00b",

@@ -106,7 +106,7 @@ def test_a_complete_series_needs_no_pacs(serve: Serve, source: SeriesSource) -> 
     finds = source.finds
     for again in (service, serve(source)):  # also after a restart
         assert again.ensure_series(SERIES, HERE).sop_instance_uids == ALL
-        assert again.instance(ref(2)).sop_instance_uid == instance_uid(2)
+        assert again.reader.instance(ref(2)).sop_instance_uid == instance_uid(2)
     assert source.finds == finds
     assert len(source.retrieved) == 1
 
@@ -127,7 +127,7 @@ def test_one_fetch_of_an_instance_for_everyone(serve: Serve, source: SeriesSourc
     service = serve(source)
     source.gate = threading.Event()
     with ThreadPoolExecutor(20) as threads:
-        waiting = [threads.submit(service.instance, ref(3)) for _ in range(20)]
+        waiting = [threads.submit(service.reader.instance, ref(3)) for _ in range(20)]
         while not source.retrieved:
             time.sleep(0.002)
         source.gate.set()
@@ -174,7 +174,7 @@ def test_a_short_series_is_said_and_never_recorded(
     assert not archive.records
     assert source.retrieved == [WHOLE] + [only(2)] * 5
     with pytest.raises(RetrieveIncomplete):
-        service.instance(ref(2))
+        service.reader.instance(ref(2))
     source.omits = {}
     assert service.ensure_series(SERIES, HERE).warning is None
     landed(service)
@@ -237,7 +237,7 @@ def test_a_full_archive_is_not_blamed_on_the_pacs(
 
     source.after_each = until_refused
     with pytest.raises(ArchiveFull, match="no room left"):
-        service.instance(ref(1))
+        service.reader.instance(ref(1))
     assert source.retrieved == [only(1, urgent=True)]
 
 
@@ -267,11 +267,11 @@ def test_classes_the_pacs_takes_no_context_of(
     source.refuses_classes = frozenset({"1.2.840.10008.5.1.4.1.1.2"})
     service = serve(source)
     if guessed:
-        assert service.instance(ref(1)).sop_instance_uid == instance_uid(1)
+        assert service.reader.instance(ref(1)).sop_instance_uid == instance_uid(1)
         assert source.retrieved == [only(1, urgent=True)] * 2
     else:
         with pytest.raises(PacsRefusedContexts):
-            service.instance(ref(1))
+            service.reader.instance(ref(1))
         assert len(source.retrieved) == 1
 
 
@@ -344,7 +344,7 @@ def test_unknown_is_not_the_same_as_not_answered(serve: Serve) -> None:
     with pytest.raises(PacsUnavailable, match="'down'"):
         serve(empty, down).ensure_series(SERIES, HERE)
     with pytest.raises(NotFound):
-        serve(empty).instance(ref(1))
+        serve(empty).reader.instance(ref(1))
     with pytest.raises(NotFound):
         serve(empty).study_series(study_uid())
     with pytest.raises(PacsUnavailable, match="'down'"):
@@ -363,9 +363,9 @@ def test_what_is_here_while_the_pacs_is_down(
     assert holdings.warning == "PACS 'pacs': no connection"
     all_series, warning = service.study_series(study_uid())
     assert (all_series, warning) == ((SERIES,), "PACS 'pacs': no connection")
-    assert service.instance(ref(1)).data == first.part10
+    assert service.reader.instance(ref(1)).data == first.part10
     with pytest.raises(PacsUnavailable):
-        service.instance(ref(2))
+        service.reader.instance(ref(2))
 
 
 def test_waiting_has_an_end(serve: Serve, source: SeriesSource) -> None:
@@ -462,7 +462,7 @@ def test_a_pacs_that_only_counts(
     assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     landed(service)
     assert archive.records[SERIES].expected == SLICES
-    assert serve(source).instance(ref(2)).sop_instance_uid == instance_uid(2)
+    assert serve(source).reader.instance(ref(2)).sop_instance_uid == instance_uid(2)
 
 
 def test_fewer_than_counted_is_short(serve: Serve, source: SeriesSource) -> None:
@@ -704,7 +704,7 @@ def test_anothers_leaving_does_not_concern_a_single_fetch(
         leaving = threads.submit(service.ensure_series, SERIES, client)
         while not source.retrieved:
             time.sleep(0.002)
-        single = threads.submit(service.instance, ref(2))
+        single = threads.submit(service.reader.instance, ref(2))
         while len(source.retrieved) < 2:
             time.sleep(0.002)
         client.leave()
@@ -745,7 +745,7 @@ def test_the_next_pacs_brings_an_instance_the_first_fails_to(
 ) -> None:
     broken = SeriesSource(source.objects, "broken")
     broken.fails_after, broken.failure = 0, PacsFailure("broken", "C-GET: out of resources", 0xA702)
-    assert serve(broken, source).instance(ref(2)).sop_instance_uid == instance_uid(2)
+    assert serve(broken, source).reader.instance(ref(2)).sop_instance_uid == instance_uid(2)
 
 
 def test_the_first_failure_is_told_where_every_pacs_fails(
@@ -758,7 +758,7 @@ def test_the_first_failure_is_told_where_every_pacs_fails(
     with pytest.raises(PacsUnavailable, match="first"):
         service.ensure_series(SERIES, HERE)
     with pytest.raises(PacsUnavailable, match="first"):
-        service.instance(ref(1))
+        service.reader.instance(ref(1))
 
 
 def test_one_pacs_only(serve: Serve, source: SeriesSource) -> None:
@@ -768,12 +768,13 @@ def test_one_pacs_only(serve: Serve, source: SeriesSource) -> None:
     with pytest.raises(NotFound):
         of_other.ensure_series(SERIES, HERE)
     with pytest.raises(NotFound):
-        of_other.instance(ref(1))
+        of_other.reader.instance(ref(1))
     assert [one.series_instance_uid for one in of_other.study_series(study_uid())[0]] == [
         series_uid(2)
     ]
     assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
-    assert of_other.instance(ref(1)).sop_instance_uid == instance_uid(1), "what is here is served"
+    found = of_other.reader.instance(ref(1))
+    assert found.sop_instance_uid == instance_uid(1), "what is here is served"
 
 
 def test_a_part_fetched_from_one_pacs_is_not_the_whole(
@@ -799,11 +800,11 @@ def test_who_asks_all_is_not_answered_by_who_asked_one(
     service = serve(source, part)
     with ThreadPoolExecutor(4) as threads:
         narrow = threads.submit(service.only("part").ensure_series, SERIES, HERE)
-        narrow_one = threads.submit(service.only("part").instance, ref(6))
+        narrow_one = threads.submit(service.only("part").reader.instance, ref(6))
         while len(part.retrieved) < 2:
             time.sleep(0.002)
         wide = threads.submit(service.ensure_series, SERIES, HERE)
-        wide_one = threads.submit(service.instance, ref(6))
+        wide_one = threads.submit(service.reader.instance, ref(6))
         assert wide_one.result(20).sop_instance_uid == instance_uid(6)
         part.gate.set()
         assert wide.result(20).sop_instance_uids == ALL

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from farsight.adapters.storage_area import Attachment
 from farsight.model import Completeness, InstanceRef, SeriesRef
 
 
@@ -26,11 +27,15 @@ class SeriesEntry:
 
 @dataclass(frozen=True, slots=True)
 class StoredInstance:
-    """One row of what is stored: its reference and the archive's ids of it and its series."""
+    """One row of what is stored: its reference and the archive's ids of it, its series, its file.
+
+    attachment: None where that wasn't told yet.
+    """
 
     ref: InstanceRef
     resource_id: str
     series_resource_id: str
+    attachment: Attachment | None = None
 
 
 class ArchiveIndex:
@@ -41,6 +46,7 @@ class ArchiveIndex:
         self._lock = threading.Lock()
         self._studies: OrderedDict[str, dict[str, SeriesEntry]] = OrderedDict()
         self._by_id: dict[str, InstanceRef] = {}
+        self._attachments: dict[str, Attachment] = {}
         #: What happened to a study since it began to be loaded: stored, or the id of what is gone.
         self._meanwhile: dict[str, list[StoredInstance | str]] = {}
         self._version = 0
@@ -73,8 +79,14 @@ class ArchiveIndex:
         What was added or removed since `begin_load` counts more than `rows`.
         """
         with self._lock:
+            files_before = {
+                resource_id: self._attachments.get(resource_id)
+                for entry in self._studies.get(study_instance_uid, {}).values()
+                for resource_id in entry.instances.values()
+            }
             before = self._forget(study_instance_uid)
             loaded: dict[str, SeriesEntry] = {}
+            replaced: set[str] = set()
             current = {row.resource_id: row for row in rows}
             for change in self._meanwhile.pop(study_instance_uid, []):
                 if isinstance(change, str):
@@ -86,9 +98,13 @@ class ArchiveIndex:
                 entry = loaded.setdefault(uid, SeriesEntry(row.series_resource_id))
                 entry.instances[row.ref.sop_instance_uid] = row.resource_id
                 self._by_id[row.resource_id] = row.ref
+                self._note(row.resource_id, row.attachment)
+                if _differ(files_before.get(row.resource_id), row.attachment):
+                    replaced.add(uid)
             for uid, entry in loaded.items():
                 old = before.get(uid)
-                if old is not None and old.instances == entry.instances:
+                same = old is not None and old.instances == entry.instances
+                if old is not None and same and uid not in replaced:
                     entry.version, entry.record = old.version, old.record
                 else:
                     entry.version = self._next_version()
@@ -105,9 +121,14 @@ class ArchiveIndex:
         for entry in forgotten.values():
             for resource_id in entry.instances.values():
                 self._by_id.pop(resource_id, None)
+                self._attachments.pop(resource_id, None)
         return forgotten
 
-    def add(self, stored: StoredInstance, *, replaced: bool = False) -> None:
+    def _note(self, resource_id: str, attachment: Attachment | None) -> None:
+        if attachment is not None:
+            self._attachments[resource_id] = attachment
+
+    def add(self, stored: StoredInstance) -> None:
         """Notes one stored instance, if its study is loaded."""
         ref = stored.ref
         with self._lock:
@@ -118,10 +139,13 @@ class ArchiveIndex:
                 return
             entry = study.setdefault(ref.series_instance_uid, SeriesEntry())
             entry.resource_id = stored.series_resource_id
+            known = self._attachments.get(stored.resource_id)
+            replaced = _differ(known, stored.attachment)
             if replaced or ref.sop_instance_uid not in entry.instances:
                 entry.version = self._next_version()
             entry.instances[ref.sop_instance_uid] = stored.resource_id
             self._by_id[stored.resource_id] = ref
+            self._note(stored.resource_id, stored.attachment)
 
     def remove(self, resource_id: str) -> InstanceRef | None:
         """Notes that an instance is gone; its reference if it was known."""
@@ -129,6 +153,7 @@ class ArchiveIndex:
             for changes in self._meanwhile.values():
                 changes.append(resource_id)
             ref = self._by_id.pop(resource_id, None)
+            self._attachments.pop(resource_id, None)
             if ref is None:
                 return None
             study = self._studies.get(ref.study_instance_uid, {})
@@ -147,6 +172,43 @@ class ArchiveIndex:
             entry = study.get(ref.series_instance_uid)
             return None if entry is None else entry.instances.get(ref.sop_instance_uid)
 
+    def replaced(self, resource_id: str, attachment: Attachment) -> InstanceRef | None:
+        """Notes that an instance has another file now; its reference if it was known."""
+        with self._lock:
+            ref = self._by_id.get(resource_id)
+            if ref is not None:
+                self._attachments[resource_id] = attachment
+                entry = self._studies[ref.study_instance_uid][ref.series_instance_uid]
+                entry.version = self._next_version()
+                entry.record = None  # it went if the series did meanwhile
+            return ref
+
+    def attachment(self, resource_id: str) -> Attachment | None:
+        """Its file, if that was told."""
+        with self._lock:
+            return self._attachments.get(resource_id)
+
+    def note_attachment(self, resource_id: str, attachment: Attachment) -> None:
+        """Its file as it is now; another one than before means that it was replaced."""
+        with self._lock:
+            ref = self._by_id.get(resource_id)
+            if ref is None:
+                return
+            known = self._attachments.get(resource_id)
+            self._attachments[resource_id] = attachment
+            entry = self._studies[ref.study_instance_uid][ref.series_instance_uid]
+            if _differ(known, attachment):
+                entry.version = self._next_version()
+
+    def attachments(self, series: SeriesRef) -> Mapping[str, Attachment | None]:
+        """SOPInstanceUID -> its file, None where that wasn't told yet; a snapshot."""
+        with self._lock:
+            study = self._studies.get(series.study_instance_uid, {})
+            entry = study.get(series.series_instance_uid)
+            if entry is None:
+                return {}
+            return {uid: self._attachments.get(id_) for uid, id_ in entry.instances.items()}
+
     def instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
         """SeriesInstanceUID -> SOPInstanceUIDs; a snapshot."""
         with self._lock:
@@ -156,3 +218,7 @@ class ArchiveIndex:
     def entry(self, series: SeriesRef) -> SeriesEntry | None:
         with self._lock:
             return self._studies.get(series.study_instance_uid, {}).get(series.series_instance_uid)
+
+
+def _differ(known: Attachment | None, told: Attachment | None) -> bool:
+    return known is not None and told is not None and known.uuid != told.uuid

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import queue
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-import orthanc
-
+from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import ArchiveIndex, StoredInstance
 from farsight.adapters.archive_rows import local_row
-from farsight.errors import ArchiveError, ArchiveFull, NotFound
+from farsight.adapters.storage_area import (
+    Attachment,
+    StorageArea,
+    StorageError,
+    StoredBytes,
+    StoredFile,
+)
+from farsight.adapters.store_events import Listener, StoreEvents
+from farsight.errors import ArchiveError, NotFound
 from farsight.model import Attributes, Completeness, IdentifierKey, InstanceRef, Level, SeriesRef
+from farsight.ports.archive import Kept, StoredObject
 
 LOG = logging.getLogger("farsight.archive")
 
-#: Where the completeness record is kept with a series; Orthanc leaves 1024 to 65535 to users.
-COMPLETENESS_METADATA = 10240
 _ORTHANC_LEVELS = {Level.STUDY: "Study", Level.SERIES: "Series", Level.IMAGE: "Instance"}
-_NO_LIMIT = 0
 #: Keys on which Orthanc matches exactly as the standard says; the others are matched by the search.
 _NARROWING = {
     "0020000D": "StudyInstanceUID",
@@ -30,88 +35,34 @@ _NARROWING = {
     "00080020": "StudyDate",
 }
 
-#: Called on the archive's own thread with instances that others stored, or that are gone.
-Listener = Callable[[InstanceRef], None]
-
 
 class OrthancArchive:
     """The Archive port. Thread-safe."""
 
-    def __init__(self, max_studies: int = 2000) -> None:
+    def __init__(self, storage: StorageArea, max_studies: int = 2000) -> None:
+        """`storage`: where Orthanc's files are, if it keeps files."""
         self.changes = 0
+        self._storage = storage
         self._index = ArchiveIndex(max_studies)
         self._loading = threading.Lock()
-        self._events: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
-        self._series_refs: dict[str, SeriesRef] = {}
-        self._on_stored: Listener | None = None
-        self._on_gone: Listener | None = None
-        self._thread = threading.Thread(
-            target=self._follow_events, name="farsight-archive", daemon=True
-        )
-        self._thread.start()
+        self._events = StoreEvents(self._index)
 
     def listen(self, *, stored: Listener, gone: Listener) -> None:
         """Who wants to hear of instances stored by others, and of deleted or replaced ones."""
-        self._on_stored, self._on_gone = stored, gone
+        self._events.listen(stored=stored, gone=gone)
 
     def close(self, deadline_s: float) -> None:
-        self._events.put(None)
-        self._thread.join(deadline_s)
-
-    # ---- events, from Orthanc's threads
+        self._events.close(deadline_s)
 
     def instance_added(self, resource_id: str) -> None:
         """For the change callback; returns at once."""
         self.changes += 1  # only ever another number: a lost one of two at once does no harm
-        self._events.put(("added", resource_id))
+        self._events.put("added", resource_id)
 
     def instance_removed(self, resource_id: str) -> None:
         """For the change callback; returns at once."""
         self.changes += 1
-        self._events.put(("removed", resource_id))
-
-    def _follow_events(self) -> None:
-        while (event := self._events.get()) is not None:
-            kind, resource_id = event
-            try:
-                if kind == "added":
-                    self._note_added(resource_id)
-                else:
-                    self._note_removed(resource_id)
-            except (ArchiveError, NotFound) as error:
-                LOG.info("event for instance %s: %s", resource_id, error)
-
-    def _note_added(self, resource_id: str) -> None:
-        if self._index.is_empty or self._index.knows(resource_id):
-            return
-        instance = _get_json(f"/instances/{resource_id}")
-        parent = str(instance["ParentSeries"])
-        series = self._series_ref(parent)
-        ref = InstanceRef(
-            series.study_instance_uid,
-            series.series_instance_uid,
-            str(instance["MainDicomTags"]["SOPInstanceUID"]),
-        )
-        self._index.add(StoredInstance(ref, resource_id, parent))
-        if self._on_stored is not None:
-            self._on_stored(ref)
-
-    def _note_removed(self, resource_id: str) -> None:
-        ref = self._index.remove(resource_id)
-        if ref is not None and self._on_gone is not None:
-            self._on_gone(ref)
-
-    def _series_ref(self, series_resource_id: str) -> SeriesRef:
-        if series_resource_id not in self._series_refs:
-            series = _get_json(f"/series/{series_resource_id}")
-            study = _get_json(f"/studies/{series['ParentStudy']}")
-            if len(self._series_refs) > 10_000:
-                self._series_refs.clear()
-            self._series_refs[series_resource_id] = SeriesRef(
-                str(study["MainDicomTags"]["StudyInstanceUID"]),
-                str(series["MainDicomTags"]["SeriesInstanceUID"]),
-            )
-        return self._series_refs[series_resource_id]
+        self._events.put("removed", resource_id)
 
     # ---- what is stored
 
@@ -142,7 +93,7 @@ class OrthancArchive:
         query = {"StudyInstanceUID": study_instance_uid}
         series_uids = {
             str(found["ID"]): str(found["MainDicomTags"]["SeriesInstanceUID"])
-            for found in _find("Series", query)
+            for found in rest.find("Series", query)
         }
         rows = [
             StoredInstance(
@@ -153,8 +104,9 @@ class OrthancArchive:
                 ),
                 str(found["ID"]),
                 str(found["ParentSeries"]),
+                rest.attachment_of(found),
             )
-            for found in (_find("Instance", query) if series_uids else ())
+            for found in (rest.find("Instance", query) if series_uids else ())
             if str(found["ParentSeries"]) in series_uids
         ]
         self._index.load(study_instance_uid, rows)
@@ -169,31 +121,70 @@ class OrthancArchive:
 
     def store(self, ref: InstanceRef, part10: bytes) -> None:
         """See ports.Archive."""
-        try:
-            answer = json.loads(orthanc.RestApiPost("/instances", part10))
-        except orthanc.OrthancException as error:
-            raise _storing_failed(ref, error) from error
-        status = answer.get("Status")
-        if status not in ("Success", "AlreadyStored"):
-            raise ArchiveError(f"Orthanc did not store instance {ref.sop_instance_uid}: {status}")
+        answer = rest.store_instance(part10, ref.sop_instance_uid)
         self._make_known(ref.study_instance_uid)
         self._index.add(StoredInstance(ref, str(answer["ID"]), str(answer["ParentSeries"])))
 
     def read(self, ref: InstanceRef) -> bytes:
         """See ports.Archive."""
+        stored = self.open(ref)
+        try:
+            return stored.read(0, stored.size)
+        except StorageError as error:
+            LOG.warning("instance %s: %s; Orthanc is asked for it", ref.sop_instance_uid, error)
+            return self._read_by_rest(ref, self._resource_id(ref))
+
+    def open(self, ref: InstanceRef) -> StoredObject:
+        """See ports.Archive.
+
+        A file that isn't there any more was replaced or deleted: Orthanc is asked once again.
+        """
+        resource_id = self._resource_id(ref)
+        try:
+            stored = self._open_file(ref, resource_id)
+        except StorageError as error:
+            LOG.warning("instance %s: %s; Orthanc is asked for it", ref.sop_instance_uid, error)
+            stored = None
+        return stored or StoredBytes(self._read_by_rest(ref, resource_id))
+
+    def _resource_id(self, ref: InstanceRef) -> str:
         self._make_known(ref.study_instance_uid)
         resource_id = self._index.resource_id(ref)
         if resource_id is None:
             raise NotFound(f"instance {ref.sop_instance_uid} is not stored")
-        try:
-            return bytes(orthanc.RestApiGet(f"/instances/{resource_id}/file"))
-        except orthanc.OrthancException as error:
-            if _code(error) == orthanc.ErrorCode.UNKNOWN_RESOURCE:
-                self._note_removed(resource_id)
-                raise NotFound(f"instance {ref.sop_instance_uid} is not stored any more") from error
-            raise ArchiveError(f"Orthanc can't read instance {ref.sop_instance_uid}") from error
+        return resource_id
 
-    # ---- completeness records
+    def _open_file(self, ref: InstanceRef, resource_id: str) -> StoredFile | None:
+        known = self._index.attachment(resource_id)
+        attachment = known or self._look_up(ref, resource_id)
+        stored = self._storage.open(attachment)
+        if stored is None and known is not None and known.is_file:
+            attachment = self._look_up(ref, resource_id)
+            stored = self._storage.open(attachment)
+        if stored is None:
+            self._index.note_attachment(resource_id, replace(attachment, is_file=False))
+        return stored
+
+    def _look_up(self, ref: InstanceRef, resource_id: str) -> Attachment:
+        """The file as Orthanc knows it now. Raises: NotFound, ArchiveError."""
+        try:
+            found = rest.attachment_of(rest.get_json(f"/instances/{resource_id}"))
+        except NotFound as error:
+            raise self._gone(ref, resource_id) from error
+        self._index.note_attachment(resource_id, found)
+        return found
+
+    def _read_by_rest(self, ref: InstanceRef, resource_id: str) -> bytes:
+        try:
+            return rest.get_bytes(f"/instances/{resource_id}/file")
+        except NotFound as error:
+            raise self._gone(ref, resource_id) from error
+
+    def _gone(self, ref: InstanceRef, resource_id: str) -> NotFound:
+        self._events.removed(resource_id)
+        return NotFound(f"instance {ref.sop_instance_uid} is not stored any more")
+
+    # ---- what is kept with a series
 
     def completeness(self, series: SeriesRef) -> Completeness | None:
         """See ports.Archive."""
@@ -202,7 +193,7 @@ class OrthancArchive:
         if entry is None:
             return None
         if entry.record is None:
-            entry.record = (_read_record(entry.resource_id),)
+            entry.record = (rest.read_record(entry.resource_id),)
         return entry.record[0]
 
     def mark_complete(self, series: SeriesRef, record: Completeness) -> None:
@@ -210,12 +201,50 @@ class OrthancArchive:
         entry = self._index.entry(series)
         if entry is None:
             return
-        uri = f"/series/{entry.resource_id}/metadata/{COMPLETENESS_METADATA}"
-        try:
-            orthanc.RestApiPut(uri, json.dumps(record.to_json()).encode())
-        except orthanc.OrthancException as error:
-            raise ArchiveError(f"completeness can't be recorded: {error}") from error
+        uri = f"/series/{entry.resource_id}/metadata/{rest.COMPLETENESS_METADATA}"
+        rest.put(uri, json.dumps(record.to_json()).encode())
         entry.record = (record,)
+
+    def fingerprint(self, series: SeriesRef) -> str:
+        """See ports.Archive."""
+        self._make_known(series.study_instance_uid)
+        entry = self._index.entry(series)
+        files = self._index.attachments(series)
+        if entry is not None and None in files.values():
+            for found in rest.get_json(f"/series/{entry.resource_id}/instances"):
+                self._index.note_attachment(str(found["ID"]), rest.attachment_of(found))
+            files = self._index.attachments(series)
+        if any(file is None or not file.uuid for file in files.values()):
+            return ""
+        lines = sorted(f"{uid} {file.uuid}\n" for uid, file in files.items() if file is not None)
+        return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
+
+    def kept(self, owner: SeriesRef | InstanceRef, what: Kept = Kept.INDEX) -> bytes | None:
+        """See ports.Archive."""
+        uri, number = self._attachments_uri(owner), rest.FARSIGHT_ATTACHMENT + what.value
+        try:
+            if uri is None or str(number) not in rest.get_json(uri):
+                return None
+            return rest.get_bytes(f"{uri}/{number}/data")
+        except NotFound:
+            return None
+        except ArchiveError as error:
+            LOG.warning("%s; it is made anew", error)
+            return None
+
+    def keep(self, owner: SeriesRef | InstanceRef, record: bytes, what: Kept = Kept.INDEX) -> None:
+        """See ports.Archive."""
+        uri = self._attachments_uri(owner)
+        if uri is not None:
+            rest.put(f"{uri}/{rest.FARSIGHT_ATTACHMENT + what.value}", record)
+
+    def _attachments_uri(self, owner: SeriesRef | InstanceRef) -> str | None:
+        self._make_known(owner.study_instance_uid)
+        if isinstance(owner, InstanceRef):
+            resource_id = self._index.resource_id(owner)
+            return None if resource_id is None else f"/instances/{resource_id}/attachments"
+        entry = self._index.entry(owner)
+        return None if entry is None else f"/series/{entry.resource_id}/attachments"
 
     # ---- local search
 
@@ -226,58 +255,5 @@ class OrthancArchive:
         query = {
             _NARROWING[key.tag]: key.value for key in keys if key.value and key.tag in _NARROWING
         }
-        found = _find(_ORTHANC_LEVELS[level], query, limit=max_rows or _NO_LIMIT)
-        return [local_row(level, resource, _get_json) for resource in found]
-
-
-def _code(error: Exception) -> Any:
-    return error.args[0] if error.args else None
-
-
-def _storing_failed(ref: InstanceRef, error: Exception) -> ArchiveError:
-    what = f"Orthanc did not store instance {ref.sop_instance_uid}: {error}"
-    if _code(error) == orthanc.ErrorCode.FULL_STORAGE:
-        return ArchiveFull(what)
-    return ArchiveError(what)
-
-
-def _get_json(uri: str) -> Any:
-    try:
-        return json.loads(orthanc.RestApiGet(uri))
-    except orthanc.OrthancException as error:
-        if _code(error) == orthanc.ErrorCode.UNKNOWN_RESOURCE:
-            raise NotFound(f"{uri} is not stored any more") from error
-        raise ArchiveError(f"Orthanc can't answer {uri}: {error}") from error
-
-
-def _find(level: str, query: Mapping[str, str], *, limit: int = _NO_LIMIT) -> list[dict[str, Any]]:
-    body = {"Level": level, "Query": dict(query), "Expand": True, "CaseSensitive": True}
-    if limit:
-        body["Limit"] = limit
-    try:
-        found = json.loads(orthanc.RestApiPost("/tools/find", json.dumps(body).encode()))
-    except orthanc.OrthancException as error:
-        raise ArchiveError(f"Orthanc's search failed: {error}") from error
-    return [dict(resource) for resource in found]
-
-
-def _read_record(series_resource_id: str) -> Completeness | None:
-    uri = f"/series/{series_resource_id}/metadata/{COMPLETENESS_METADATA}"
-    try:
-        raw = json.loads(orthanc.RestApiGet(uri))
-        return Completeness(
-            expected=int(raw["expected"]),
-            stored=int(raw["stored"]),
-            source=str(raw["source"]),
-            checked_at=str(raw["checked_at"]),
-        )
-    except orthanc.OrthancException as error:
-        if _code(error) in (
-            orthanc.ErrorCode.UNKNOWN_RESOURCE,
-            orthanc.ErrorCode.INEXISTENT_ITEM,
-        ):
-            return None
-        raise ArchiveError(f"completeness can't be read: {error}") from error
-    except (ValueError, KeyError, TypeError):
-        LOG.warning("series %s has an unreadable completeness record", series_resource_id)
-        return None
+        found = rest.find(_ORTHANC_LEVELS[level], query, limit=max_rows or rest.NO_LIMIT)
+        return [local_row(level, resource, rest.get_json) for resource in found]

@@ -38,8 +38,14 @@ class DataSet:
         "_scanner", "assumed_sets", "big_endian", "body", "depth", "elements", "implicit", "parent",
     )  # fmt: skip
 
-    def __init__(self, scanner: Scanner, span: Span, parent: DataSet | None = None) -> None:
-        """Tokenize body[span]. Raises MalformedDicom."""
+    def __init__(
+        self,
+        scanner: Scanner,
+        span: Span,
+        parent: DataSet | None = None,
+        elements: Elements | None = None,
+    ) -> None:
+        """Tokenize body[span], unless that was done. Raises MalformedDicom."""
         self.body: bytes = scanner.body
         self.implicit = span.implicit
         self.big_endian = span.big_endian
@@ -50,9 +56,11 @@ class DataSet:
         )
         self.depth: int = parent.depth + 1 if parent else 0
         self._scanner = scanner
-        self.elements: Elements = scanner.data_set(
-            span.start, span.stop, span.implicit, span.big_endian, self.depth
-        )
+        if elements is None:
+            elements = scanner.data_set(
+                span.start, span.stop, span.implicit, span.big_endian, self.depth
+            )
+        self.elements: Elements = elements
         if AMBIGUOUS & {element.vr for element in self.elements.values()}:
             self._resolve_ambiguous()
 
@@ -145,25 +153,30 @@ class DataSet:
         return int.from_bytes(descriptor[:2], "big" if self.big_endian else "little")
 
 
-class DicomObject(DataSet):
-    """One DICOM file. `body` is `data` itself, or for deflated syntaxes what it inflates to."""
+class Instance(DataSet):
+    """The data set of one SOP instance, with or without the bytes of its long values."""
 
-    __slots__ = ("_found", "data", "dataset_offset", "transfer_syntax_uid")
+    __slots__ = ("_found", "transfer_syntax_uid")
+
+    #: Elements that are not in `body`.
+    left_out: frozenset[int] = frozenset()
 
     def __init__(
-        self, data: bytes, body: bytes, span: Span, dataset_offset: int, transfer_syntax_uid: str
+        self,
+        scanner: Scanner,
+        span: Span,
+        transfer_syntax_uid: str,
+        elements: Elements | None = None,
     ) -> None:
-        super().__init__(Scanner(body), span)
-        self.data = data
-        self.dataset_offset = dataset_offset
+        super().__init__(scanner, span, elements=elements)
         self.transfer_syntax_uid = transfer_syntax_uid
         self._found: dict[object, object] = {}
 
-    def recall(self, find: Callable[[DicomObject], T]) -> T | None:
+    def recall(self, find: Callable[..., T]) -> T | None:
         """What `find` found here, if that was kept."""
         return self._found.get(find)  # type: ignore[return-value]
 
-    def keep(self, find: Callable[[DicomObject], T], found: T) -> None:
+    def keep(self, find: Callable[..., T], found: T) -> None:
         """As long as this object. For little things that are long to find: positions."""
         self._found[find] = found
 
@@ -183,6 +196,48 @@ class DicomObject(DataSet):
     @property
     def series_instance_uid(self) -> str:
         return self.text(0x0020000E) or ""
+
+
+class DicomObject(Instance):
+    """One DICOM file. `body` is `data` itself, or for deflated syntaxes what it inflates to."""
+
+    __slots__ = ("data", "dataset_offset")
+
+    def __init__(
+        self, data: bytes, body: bytes, span: Span, dataset_offset: int, transfer_syntax_uid: str
+    ) -> None:
+        super().__init__(Scanner(body), span, transfer_syntax_uid)
+        self.data = data
+        self.dataset_offset = dataset_offset
+
+
+class DicomHead(Instance):
+    """One DICOM file without its long values, which stay where they are.
+
+    `body` is the rest in one piece. `left_out`: the elements whose `value_offset` is a position
+    in the file; `raw` and `view` don't have them.
+    """
+
+    __slots__ = ("left_out",)
+
+    def __init__(
+        self, scanner: Scanner, span: Span, transfer_syntax_uid: str, elements: Elements,
+        left_out: frozenset[int],
+    ) -> None:  # fmt: skip
+        super().__init__(scanner, span, transfer_syntax_uid, elements)
+        self.left_out = left_out
+
+    def raw(self, tag: int) -> bytes:
+        self._refuse(tag)
+        return super().raw(tag)
+
+    def view(self, tag: int) -> memoryview:
+        self._refuse(tag)
+        return super().view(tag)
+
+    def _refuse(self, tag: int) -> None:
+        if tag in self.left_out:
+            raise LookupError(f"{tag:08X} was left out of this head")
 
 
 def _number_in(raw: bytes) -> int | float | None:

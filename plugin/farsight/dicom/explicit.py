@@ -1,12 +1,13 @@
-"""Native objects in Explicit VR Little Endian, the default of web services (PS3.18 8.7.3.5.2).
+"""Objects written anew, their data set in Explicit VR Little Endian (PS3.18 8.7.3.5.2).
 
 Values keep their bytes, apart from byte order. Group lengths go (they would be wrong), lengths
-of sequences and items become defined. Encapsulated pixel data is not touched: this is for
-objects whose transfer syntax is native.
+of sequences and items become defined. Pixels that are to be in another form come from outside.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from struct import pack
 from typing import Final
 
@@ -21,8 +22,22 @@ from farsight.dicom.vr import SHORT_VRS
 from farsight.errors import MalformedDicom, UnsupportedDicom
 
 _SHORT: Final = frozenset(SHORT_VRS.values())
+_SOP_INSTANCE_UID: Final = 0x00080018
 _MAX_SHORT_LENGTH: Final = 0xFFFE
 _Pieces = list["bytes | memoryview"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new value for an element. fragments: of encapsulated pixel data, without offset table."""
+
+    vr: str
+    value: bytes = b""
+    fragments: tuple[bytes | memoryview, ...] | None = None
+
+
+#: New values by tag; None takes the element out.
+Changes = Mapping[int, Change | None]
 
 
 def as_explicit_little_endian(instance: DicomObject) -> bytes:
@@ -34,11 +49,51 @@ def as_explicit_little_endian(instance: DicomObject) -> bytes:
         return instance.data
     if instance.transfer_syntax_uid not in NATIVE:
         raise UnsupportedDicom(f"{instance.transfer_syntax_uid} needs transcoding of its pixels")
+    return rewritten(instance, EXPLICIT_VR_LITTLE_ENDIAN, {})
+
+
+def rewritten(instance: DicomObject, transfer_syntax_uid: str, changes: Changes) -> bytes:
+    """A new file in a syntax that encodes data sets as Explicit VR Little Endian.
+
+    `changes`: to top-level elements; among them the pixels, where those are to be in another form.
+    Raises: MalformedDicom.
+    """
     pieces: _Pieces = []
-    _append_data_set(instance, pieces)
-    return write_part10(
-        instance.sop_class_uid, instance.sop_instance_uid, EXPLICIT_VR_LITTLE_ENDIAN, pieces
-    )
+    for tag in sorted(instance.elements.keys() | changes.keys()):
+        if tag >> 16 <= 2 or not tag & 0xFFFF:
+            continue
+        if tag in changes:
+            _append_change(tag, changes[tag], pieces)
+        else:
+            _append_element(instance, instance.elements[tag], pieces)
+    renamed = changes.get(_SOP_INSTANCE_UID)
+    uid = instance.sop_instance_uid
+    if renamed is not None:
+        uid = renamed.value.decode("ascii").strip("\0")
+    return write_part10(instance.sop_class_uid, uid, transfer_syntax_uid, pieces)
+
+
+def _append_change(tag: int, change: Change | None, pieces: _Pieces) -> None:
+    if change is None:
+        return
+    if change.fragments is None:
+        pieces += (_header(tag, change.vr, len(change.value)), change.value)
+        return
+    pieces.append(_header(tag, change.vr, UNDEFINED))
+    table = _offset_table(change.fragments)
+    pieces += (b"\xfe\xff\x00\xe0" + pack("<L", len(table)), table)
+    for fragment in change.fragments:
+        pieces += (b"\xfe\xff\x00\xe0" + pack("<L", len(fragment)), fragment)
+    pieces.append(b"\xfe\xff\xdd\xe0\0\0\0\0")
+
+
+def _offset_table(fragments: Sequence[bytes | memoryview]) -> bytes:
+    """Basic Offset Table (PS3.5 A.4), empty where 32 bits don't reach."""
+    offsets, at = [], 0
+    for fragment in fragments:
+        offsets.append(at)
+        at += 8 + len(fragment)
+    return pack(f"<{len(offsets)}L", *offsets) if at <= 0xFFFFFFFF else b""
 
 
 def _append_data_set(data_set: DataSet, pieces: _Pieces) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from struct import pack
 from typing import Final
 
-from farsight.dicom.elements import DataSet, DicomObject
+from farsight.dicom.elements import DataSet, DicomObject, Instance
 from farsight.dicom.positions import Span
 from farsight.dicom.scan import Scanner
 from farsight.dicom.transfer_syntax import (
@@ -40,22 +40,34 @@ def parse_object(data: bytes, *, max_inflated_bytes: int = MAX_INFLATED_BYTES) -
 
     Raises: MalformedDicom.
     """
+    offset, syntax, guessed = opening(data)
+    body, start = data, offset
+    if syntax in DEFLATED:
+        body, start = _inflate(memoryview(data)[offset:], max_inflated_bytes), 0
+    parsed = DicomObject(data, body, span_of(body, start, syntax), offset, syntax)
+    if guessed:
+        check_guess(parsed)
+    return parsed
+
+
+def opening(data: bytes) -> tuple[int, str, bool]:
+    """Where the data set of a file begins, its transfer syntax, and whether that is a guess.
+
+    `data`: the file, or the beginning of it. Raises MalformedDicom.
+    """
     if data[128:132] == b"DICM":
         offset, syntax = _file_meta(data, 132)
     elif data[:4] == b"\2\0\0\0":
         offset, syntax = _file_meta(data, 0)
     else:
         offset, syntax = 0, ""
-    guessed = not syntax
-    if guessed:
-        syntax = _guess(data, offset)
-    body, start = data, offset
-    if syntax in DEFLATED:
-        body, start = _inflate(memoryview(data)[offset:], max_inflated_bytes), 0
-    parsed = DicomObject(data, body, _span(body, start, syntax), offset, syntax)
-    if guessed and not (parsed.sop_class_uid and parsed.sop_instance_uid):
+    return offset, syntax or _guess(data, offset), not syntax
+
+
+def check_guess(parsed: Instance) -> None:
+    """Raises MalformedDicom unless a guess led to an instance."""
+    if not (parsed.sop_class_uid and parsed.sop_instance_uid):
         raise MalformedDicom("neither file meta information nor a SOP instance can be read")
-    return parsed
 
 
 def parse_dataset(
@@ -64,7 +76,7 @@ def parse_dataset(
     """Tokenize a bare data set, as DIMSE messages carry it. Raises MalformedDicom."""
     if transfer_syntax_uid in DEFLATED:
         data = _inflate(memoryview(data), max_inflated_bytes)
-    return DataSet(Scanner(data), _span(data, 0, transfer_syntax_uid))
+    return DataSet(Scanner(data), span_of(data, 0, transfer_syntax_uid))
 
 
 def part10_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
@@ -144,7 +156,7 @@ def _guess(data: bytes, offset: int) -> str:
     return EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def _span(body: bytes, start: int, transfer_syntax_uid: str) -> Span:
+def span_of(body: bytes, start: int, transfer_syntax_uid: str) -> Span:
     """The whole of `body` from `start`, in the encoding its first element shows."""
     implicit = is_implicit_vr(transfer_syntax_uid)
     big_endian = is_big_endian(transfer_syntax_uid)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from farsight.errors import MalformedDicom
 
 
 class Element(NamedTuple):
@@ -30,3 +32,24 @@ class Span(NamedTuple):
 
 
 Elements = dict[int, Element]
+
+
+class Body(Protocol):
+    """Bytes that may be far away: a slice of them is read when it is asked for."""
+
+    def __getitem__(self, stretch: slice, /) -> bytes: ...
+
+
+class BeyondEnd(MalformedDicom):
+    """An element whose value reaches beyond the end of the data set, as far as that is known.
+
+    `depth`: in how many items of sequences it stands.
+    """
+
+    def __init__(self, element: Element, available: int, depth: int) -> None:
+        super().__init__(
+            f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X}) is said to be {element.length} "
+            f"bytes long, {available} are left in its data set"
+        )
+        self.element = element
+        self.depth = depth

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Final
 
 from farsight.dicom.encapsulated import ITEM_BIG, ITEM_LITTLE, SEQUENCE_ENDS, walk_fragments
-from farsight.dicom.positions import Element, Elements, Span
+from farsight.dicom.positions import BeyondEnd, Element, Elements, Span
 from farsight.dicom.vr import (
     LONG_VRS,
     NO_BYTE_ORDER,
@@ -126,7 +126,8 @@ class Scanner:
             if not undefined:
                 pos = start + length
                 if pos > stop:
-                    raise _beyond(tag, length, stop - start)
+                    element = Element(tag, vr, start, length, False)
+                    raise BeyondEnd(element, stop - start, depth)
             elements[tag] = _element(Element, (tag, vr, start, length, undefined))
             undefined = False
             if len(elements) > MAX_ELEMENTS:
@@ -162,7 +163,8 @@ class Scanner:
             else:
                 pos = start + length
                 if pos > stop:
-                    raise _beyond(tag, length, stop - start)
+                    element = Element(tag, vr, start, length, False)
+                    raise BeyondEnd(element, stop - start, depth)
             elements[tag] = _element(Element, (tag, vr, start, length, undefined))
             if len(elements) > MAX_ELEMENTS:
                 raise MalformedDicom(f"a data set has more than {MAX_ELEMENTS} elements")
@@ -292,9 +294,3 @@ class Scanner:
 
 def _name(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
-def _beyond(tag: int, length: int, available: int) -> MalformedDicom:
-    return MalformedDicom(
-        f"{_name(tag)} is said to be {length} bytes long, {available} are left in its data set"
-    )

@@ -37,6 +37,11 @@ VIDEO: Final = frozenset(
     for fragmentable in ("", ".1")
 )
 
+#: Pixels in one of these have lost already (PS3.5 8.2, A.4); in the near-lossless they may have.
+LOSSY: Final = VIDEO | frozenset(
+    f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 81, 91, 93, 111, 112, 203)
+)
+
 
 def is_implicit_vr(transfer_syntax_uid: str) -> bool:
     """True where elements carry no VR; GE's private syntax is one, only its pixels differ."""

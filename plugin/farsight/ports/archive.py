@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
 from typing import Protocol
 
 from farsight.model import (
@@ -13,6 +14,30 @@ from farsight.model import (
     Level,
     SeriesRef,
 )
+
+
+class StoredObject(Protocol):
+    """One stored DICOM file, read in pieces, whatever becomes of its instance meanwhile.
+
+    `size` in bytes. `identity`: names these bytes for ever; None where the archive has no pieces
+    to give, and all of it is in memory already.
+    """
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def identity(self) -> str | None: ...
+
+    def read(self, start: int, length: int) -> bytes:
+        """Exactly these bytes. Raises: ArchiveError."""
+        ...
+
+
+class Kept(Enum):
+    """Kinds of records that are kept with what is stored."""
+
+    INDEX = 0
+    THUMBNAILS = 1
 
 
 class Archive(Protocol):
@@ -50,6 +75,31 @@ class Archive(Protocol):
         """The Part 10 bytes exactly as stored.
 
         Raises: NotFound, ArchiveError.
+        """
+        ...
+
+    def open(self, ref: InstanceRef) -> StoredObject:
+        """The object for reading in pieces.
+
+        Raises: NotFound, ArchiveError.
+        """
+        ...
+
+    def fingerprint(self, series: SeriesRef) -> str:
+        """Another one whenever other instances, or other bytes under the same UIDs, are stored.
+
+        Unlike series_version it is the same after a restart. "": can't be told.
+        """
+        ...
+
+    def kept(self, owner: SeriesRef | InstanceRef, what: Kept = Kept.INDEX) -> bytes | None:
+        """What was kept with a series or an instance; None where that can't be had."""
+        ...
+
+    def keep(self, owner: SeriesRef | InstanceRef, record: bytes, what: Kept = Kept.INDEX) -> None:
+        """Keep one record of a kind with a series or an instance, as long as that is stored.
+
+        Raises: ArchiveError.
         """
         ...
 

@@ -32,6 +32,12 @@ class MediaRange:
         """The transfer-syntax parameter: a UID, "*", or None if it isn't there."""
         return self.parameters.get("transfer-syntax")
 
+    def for_parts(self) -> MediaRange:
+        """The same wanted in parts of a multipart: clients who want many name the bare type."""
+        if self.name in (ANY, MULTIPART, "multipart/*"):
+            return self
+        return MediaRange(MULTIPART, {**self.parameters, "type": self.name}, self.quality)
+
 
 #: In the order of PS3.18 8.7.8.1: a later list counts only if nothing in the earlier ones can be
 #: produced. Ranges of one list are as sent.

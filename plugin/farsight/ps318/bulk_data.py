@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
-from farsight.dicom.elements import DataSet
+from farsight.dicom.elements import DataSet, Instance
 from farsight.dicom.encapsulated import fragments_of
-from farsight.dicom.positions import Element
+from farsight.dicom.positions import Body, Element
 from farsight.errors import NotFound
 from farsight.ps318.frames import PIXELS
 
@@ -37,8 +37,10 @@ class BulkData:
     holder: DataSet
 
 
-def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
+def find_bulk_data(data_set: DataSet, path: str, file: Body | None = None) -> BulkData:
     """The value at `<tag>` or `<tag>/<item>/<tag>…`, items counted from 1.
+
+    `file`: where the values are that were left out of the data set.
 
     Raises: NotFound where there is no such attribute, MalformedDicom where a sequence on the
     way, or the value itself, can't be read.
@@ -54,19 +56,26 @@ def find_bulk_data(data_set: DataSet, path: str) -> BulkData:
     return BulkData(
         tag=element.tag,
         vr=element.vr,
-        value=_joined(data_set, element)
-        if in_fragments and not in_frames
-        else little_endian(data_set, element),
+        value=b"" if in_frames else _value(data_set, element, file, joined=in_fragments),
         media_type=_media_type(data_set, element),
         in_frames=in_frames,
         holder=data_set,
     )
 
 
-def _joined(data_set: DataSet, element: Element) -> bytes:
-    body = data_set.body
-    joined = b"".join(body[at : at + length] for at, length in fragments_of(body, element))
-    return swapped(joined, word_bytes_of(data_set, element))
+def _value(
+    data_set: DataSet, element: Element, file: Body | None, *, joined: bool
+) -> bytes | memoryview:
+    is_far = isinstance(data_set, Instance) and element.tag in data_set.left_out
+    if not joined and not is_far:
+        return little_endian(data_set, element)
+    body: Body = data_set.body
+    if is_far:
+        assert file is not None, "a head comes with its file"
+        body = file
+    places = fragments_of(body, element) if joined else [element[2:4]]
+    value = b"".join(body[at : at + length] for at, length in places)
+    return swapped(value, word_bytes_of(data_set, element))
 
 
 def _item(data_set: DataSet, sequence: str, number: str, path: str) -> DataSet:

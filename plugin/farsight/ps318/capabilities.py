@@ -88,7 +88,11 @@ _OBJECTS: Final = _any_syntax(*_parts(APPLICATION_DICOM))
 _OBJECT: Final = _OBJECTS + _any_syntax(APPLICATION_DICOM)
 _PIXELS: Final = _any_syntax(*_parts(OCTET_STREAM)) + _parts(*COMPRESSED)
 _BULK: Final = (*_parts(OCTET_STREAM), OCTET_STREAM)
-_PICTURES: Final = ("image/jpeg", "image/png")
+_STILLS: Final = ("image/jpeg", "image/png", "image/gif")
+#: Also of what is no image: documents and videos as they are, reports as text (table 8.7.4-1).
+_PICTURES: Final = (
+    *_STILLS, "image/jp2", "text/html", "text/plain", "application/pdf", "video/mp4", "video/mpeg",
+)  # fmt: skip
 
 _ACCEPT: Final = Parameter("accept", repeating=True)
 _INCLUDE_FIELD: Final = Parameter("includefield", ("all",), repeating=True)
@@ -136,7 +140,7 @@ def _pictures(level: str, path: str) -> tuple[Resource, Resource]:
     sends = _parts(*_PICTURES) if level in ("Study", "Series") else _PICTURES + _parts(*_PICTURES)
     return (
         _retrieve(f"{path}/rendered", f"RetrieveRendered{level}", sends, *_RENDERING),
-        _retrieve(f"{path}/thumbnail", f"Retrieve{level}Thumbnail", _PICTURES, _VIEWPORT),
+        _retrieve(f"{path}/thumbnail", f"Retrieve{level}Thumbnail", _STILLS, _VIEWPORT),
     )
 
 

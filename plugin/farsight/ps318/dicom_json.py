@@ -28,6 +28,9 @@ from farsight.model import Attributes
 from farsight.ps318.fragment_cache import FragmentCache
 from farsight.ps318.json_values import BINARY_VRS, inline_binary, value_json
 
+#: Another number whenever the text for the same data set changes: what was kept is made anew.
+WRITER_VERSION: Final = 1
+
 _FIRST_TAG: Final = 0x00040000
 _MAX_CACHED_VALUE: Final = 1024
 _MAX_CACHED_SEQUENCE: Final = 16 * 1024

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from farsight.dicom.elements import DataSet
-from farsight.dicom.encapsulated import Fragment, fragments_of
-from farsight.dicom.positions import Element
+from farsight.dicom.encapsulated import Fragment
+from farsight.dicom.positions import Body
 from farsight.dicom.transfer_syntax import VIDEO
 from farsight.errors import MalformedDicom
 
@@ -23,6 +23,7 @@ _STARTS: Final = (
     b"\xff\x0a",
     b"\0\0\0\x0cJXL ",
 )
+_LONGEST_START: Final = max(map(len, _STARTS))
 _END: Final = b"\xff\xd9"
 
 
@@ -37,7 +38,11 @@ Frames = tuple[tuple[Extent, ...], ...]
 
 
 def encapsulated_frames(
-    instance: DataSet, element: Element, count: int, transfer_syntax_uid: str
+    instance: DataSet,
+    walked: Sequence[Fragment],
+    count: int,
+    transfer_syntax_uid: str,
+    body: Body,
 ) -> Frames:
     """Where each of `count` frames lies. Video is one stream, hence one "frame".
 
@@ -45,18 +50,20 @@ def encapsulated_frames(
     or the number of frames is passed over, since broken ones are common. Without a table the
     numbers decide, then how compressed frames begin and end.
 
+    `walked`: the fragments of the element, offset table included. `body` is where it lies; of it
+    are read the table and, where the numbers leave it open, how the fragments begin and end.
+
     Raises: MalformedDicom where the fragments can't be told apart.
     """
-    start = element.value_offset
-    table, *fragments = fragments_of(instance.body, element) or [Fragment(start, 0)]
-    if not fragments:
+    if len(walked) < 2:
         raise MalformedDicom("encapsulated pixel data has no fragments")
+    table, *fragments = walked
     if transfer_syntax_uid in VIDEO:
         return (_extents(fragments),)
     return (
         _by_extended_table(instance, fragments, count)
-        or _by_basic_table(instance, table, fragments, count)
-        or _by_number(instance, fragments, count)
+        or _by_basic_table(body, table, fragments, count)
+        or _by_number(body, fragments, count)
     )
 
 
@@ -83,12 +90,12 @@ def _by_extended_table(
 
 
 def _by_basic_table(
-    instance: DataSet, table: Fragment, fragments: Sequence[Fragment], count: int
+    body: Body, table: Fragment, fragments: Sequence[Fragment], count: int
 ) -> Frames | None:
     """Offsets of the first item tag of each frame, counted from the first fragment's."""
     if table.length != 4 * count:
         return None
-    offsets = _integers(instance.body[table.offset : table.offset + table.length], "L")
+    offsets = _integers(body[table.offset : table.offset + table.length], "L")
     origin = fragments[0].offset
     position = {fragment.offset - origin: at for at, fragment in enumerate(fragments)}
     starts = [position.get(offset, -1) for offset in offsets]
@@ -97,15 +104,14 @@ def _by_basic_table(
     return _split(fragments, starts)
 
 
-def _by_number(instance: DataSet, fragments: Sequence[Fragment], count: int) -> Frames:
+def _by_number(body: Body, fragments: Sequence[Fragment], count: int) -> Frames:
     if count == 1:
         return (_extents(fragments),)
     if len(fragments) == count:
         return _split(fragments, range(count)) or ()
     if len(fragments) < count:
         raise MalformedDicom(f"{count} frames, but only {len(fragments)} fragments")
-    body = instance.body
-    starts = [at for at, (offset, _) in enumerate(fragments) if body.startswith(_STARTS, offset)]
+    starts = [at for at, (offset, n) in enumerate(fragments) if _begins(body, offset, n)]
     if len(starts) != count or starts[0] != 0:
         ends = [at for at, (offset, n) in enumerate(fragments) if _ends_frame(body, offset, n)]
         starts = [0, *(at + 1 for at in ends[:-1])]
@@ -115,7 +121,11 @@ def _by_number(instance: DataSet, fragments: Sequence[Fragment], count: int) -> 
     return frames
 
 
-def _ends_frame(body: bytes, offset: int, length: int) -> bool:
+def _begins(body: Body, offset: int, length: int) -> bool:
+    return body[offset : offset + min(length, _LONGEST_START)].startswith(_STARTS)
+
+
+def _ends_frame(body: Body, offset: int, length: int) -> bool:
     """Whether the fragment has an end of image marker at its end, padding aside."""
     return body[max(offset, offset + length - 4) : offset + length].rstrip(b"\0").endswith(_END)
 

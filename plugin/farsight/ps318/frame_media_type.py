@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from farsight.dicom.transfer_syntax import ENCAPSULATED_UNCOMPRESSED, NATIVE, VIDEO
+from farsight.dicom.transfer_syntax import (
+    ENCAPSULATED_UNCOMPRESSED,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    NATIVE,
+    VIDEO,
+)
 
 OCTET_STREAM: Final = "application/octet-stream"
 
@@ -22,6 +27,12 @@ _COMPRESSED: Final[dict[str, str]] = {
     **{f"{_JPEG}{n}{suffix}": "video/mpeg" for n in (100, 101) for suffix in ("", ".1")},
     **{f"{_JPEG}{n}{suffix}": "video/H265" for n in (107, 108) for suffix in ("", ".1")},
 }
+
+#: What a media type means without a transfer syntax (PS3.18 tables 8.7.3-4 and -5): lossless all.
+DEFAULTS: Final = frozenset((
+    EXPLICIT_VR_LITTLE_ENDIAN, "1.2.840.10008.1.2.5", _JPEG + "70", _JPEG + "80", _JPEG + "90",
+    _JPEG + "110", _JPEG + "201",
+))  # fmt: skip
 
 #: Names that clients use for the media types above.
 SYNONYMS: Final[dict[str, str]] = {

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from farsight.dicom.byte_order import swapped, word_bytes_of
-from farsight.dicom.elements import DataSet, DicomObject
+from farsight.dicom.elements import DataSet, Instance
+from farsight.dicom.encapsulated import fragments_of
+from farsight.dicom.far_body import FarBody
 from farsight.dicom.positions import Element
 from farsight.dicom.transfer_syntax import (
     ENCAPSULATED_UNCOMPRESSED,
@@ -25,7 +27,7 @@ from farsight.dicom.transfer_syntax import (
     NATIVE,
 )
 from farsight.errors import MalformedDicom, NotFound, UnsupportedDicom
-from farsight.ps318.fragments import Extent, encapsulated_frames
+from farsight.ps318.fragments import Extent, Frames, encapsulated_frames
 from farsight.ps318.frame_media_type import OCTET_STREAM, frame_media_type
 
 _NUMBER_OF_FRAMES: Final = 0x00280008
@@ -61,6 +63,11 @@ class FrameIndex(Protocol):
 
     def assemble(self, chunks: Sequence[bytes | memoryview], number: int) -> bytes | memoryview:
         """The frame, from the bytes of its extents in order."""
+        ...
+
+    @property
+    def number_of_extents(self) -> int:
+        """How many stretches it remembers."""
         ...
 
     @property
@@ -107,6 +114,10 @@ class NativeFrames:
         return (bits & (1 << self.frame_bits) - 1).to_bytes(size, "little")
 
     @property
+    def number_of_extents(self) -> int:
+        return 1
+
+    @property
     def may_be_kept(self) -> bool:
         return True
 
@@ -138,16 +149,24 @@ class EncapsulatedFrames:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     @property
+    def number_of_extents(self) -> int:
+        return sum(map(len, self.frames))
+
+    @property
     def may_be_kept(self) -> bool:
-        return sum(map(len, self.frames)) <= _MOST_KEPT
+        return self.number_of_extents <= _MOST_KEPT
 
     def bytes_in_place(self, number: int) -> int | None:
         extents = self.extents(number)
         return extents[0].length if len(extents) == 1 else None
 
 
-def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIndex:
+def frame_index(
+    instance: Instance, holder: DataSet | None = None, file: FarBody | None = None
+) -> FrameIndex:
     """Find the frames. `holder`: the item that has the pixels, an icon's, if not the instance.
+
+    `file`: where the pixels are if they were left out of the instance.
 
     Raises: UnsupportedDicom without pixel data, MalformedDicom.
     """
@@ -162,13 +181,33 @@ def frame_index(instance: DicomObject, holder: DataSet | None = None) -> FrameIn
         if syntax not in NATIVE:
             raise UnsupportedDicom(f"pixel data in transfer syntax {syntax} is not encapsulated")
         return _native(pixels, element, count)
-    frames = encapsulated_frames(pixels, element, count, syntax)
+    if file is None:
+        walked = fragments_of(pixels.body, element)
+        frames = encapsulated_frames(pixels, walked, count, syntax, pixels.body)
+    else:
+        frames = encapsulated_frames(pixels, file.fragments_of(element), count, syntax, file)
+    return known_frames(instance, frames)
+
+
+def known_frames(instance: Instance, frames: Frames) -> EncapsulatedFrames:
+    """The index of encapsulated pixels whose frames were found before."""
+    syntax = instance.transfer_syntax_uid
     if syntax == ENCAPSULATED_UNCOMPRESSED:
         syntax = EXPLICIT_VR_LITTLE_ENDIAN
     return EncapsulatedFrames(frames, frame_media_type(syntax), syntax)
 
 
-def is_quick(instance: DicomObject) -> bool:
+def found_frames(instance: Instance) -> FrameIndex:
+    """Looked for once per object, where that can be kept. Raises: as frame_index."""
+    index = instance.recall(found_frames)
+    if index is None:
+        index = frame_index(instance)
+        if index.may_be_kept:
+            instance.keep(found_frames, index)
+    return index
+
+
+def is_quick(instance: Instance) -> bool:
     """Whether `frame_index` takes no time: there are no fragments, or few bytes of them."""
     element = _pixels(instance)
     if element is None or not element.undefined:
@@ -181,7 +220,7 @@ def _pixels(holder: DataSet) -> Element | None:
     return next((holder.elements[tag] for tag in PIXELS if tag in holder.elements), None)
 
 
-def frame_bytes(instance: DicomObject, index: FrameIndex, number: int) -> bytes | memoryview:
+def frame_bytes(instance: DataSet, index: FrameIndex, number: int) -> bytes | memoryview:
     """One frame, without a copy where it lies in one piece.
 
     Raises: NotFound for a number out of range, MalformedDicom where the pixel data ends early.

@@ -4,34 +4,44 @@ What a missing transfer-syntax parameter means, and what "*" means, is settled h
 
 - `*` is whatever is stored, and so is `*/*` or no Accept at all;
 - without the parameter, application/dicom and application/octet-stream mean Explicit VR Little
-  Endian (8.7.3.5.2), but a compressed object is sent as it is: so says 8.7.3 of lossy ones, and
-  of the others nobody is served by a refusal that takes a whole study with it. An image or video
-  type means any transfer syntax that has this media type;
+  Endian (8.7.3.5.2), but an object that has lost in compression is sent as it is (8.7.3), and so is
+  one whose pixels nobody here can decode: nobody is served by a refusal that takes a whole study
+  with it. An image or video type means whatever is stored of this media type, else its lossless
+  default (table 8.7.3-5);
 - `type=application/octet-stream; transfer-syntax=*` also gets compressed frames, each part
-  under its true media type: viewers ask for everything in this way.
+  under its true media type: viewers ask for everything in this way;
+- what loses is only made for who names its transfer syntax.
 
-Pixels aren't transcoded: where a client insists on what would need it, that is NotAcceptable,
-and the message lists what there is.
+`others` are the transfer syntaxes that pixels can be transcoded to; what there is, is listed in the
+message of NotAcceptable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, NATIVE
+from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, LOSSY, NATIVE
 from farsight.errors import NotAcceptable
 from farsight.ps318.accept import ANY, MULTIPART, Accept, MediaRange, parse_accept
-from farsight.ps318.frame_media_type import OCTET_STREAM, SYNONYMS, frame_media_type, is_native
+from farsight.ps318.frame_media_type import (
+    DEFAULTS,
+    OCTET_STREAM,
+    SYNONYMS,
+    frame_media_type,
+    is_native,
+)
 
 __all__ = [
     "Accept",
     "Offer",
     "choose_bulk_data",
+    "choose_capabilities",
     "choose_dicom",
     "choose_frames",
     "choose_metadata",
+    "choose_rendered",
     "frame_media_type",
     "parse_accept",
     "takes_any_dicom",
@@ -40,6 +50,7 @@ __all__ = [
 APPLICATION_DICOM: Final = "application/dicom"
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
+WADL: Final = "application/vnd.sun.wadl+xml"
 DICOM_XML: Final = "application/dicom+xml"
 #: Stands for every transfer syntax that no client names: no header can carry it.
 _SOME_COMPRESSED: Final = "\0"
@@ -75,16 +86,22 @@ class Offer:
         return self.media_type + suffix
 
 
-def choose_dicom(accept: Accept, stored_transfer_syntax_uid: str, *, single_part: bool) -> Offer:
+def choose_dicom(
+    accept: Accept,
+    stored_transfer_syntax_uid: str,
+    *,
+    single_part: bool,
+    others: Collection[str] = (),
+) -> Offer:
     """A whole object. `single_part`: the resource is one instance, so that needs no multipart.
 
-    Native objects can be had in Explicit VR Little Endian, others as stored. Raises:
+    Native objects can be had in Explicit VR Little Endian, all as stored, and in `others`. Raises:
     NotAcceptable.
     """
     stored = stored_transfer_syntax_uid
-    offers = _dicom_offers(stored, multipart=True)
+    offers = _dicom_offers(stored, others, multipart=True)
     if single_part:
-        offers += _dicom_offers(stored, multipart=False)
+        offers += _dicom_offers(stored, others, multipart=False)
     return _choose(accept, offers)
 
 
@@ -109,30 +126,55 @@ def _may_be_dicom(media_range: MediaRange) -> bool:
     return _type_fits(wanted, APPLICATION_DICOM) or wanted == "multipart/*"
 
 
-def _dicom_offers(stored: str, *, multipart: bool) -> list[Offer]:
-    if stored not in NATIVE or stored == EXPLICIT_VR_LITTLE_ENDIAN:
-        return [Offer(APPLICATION_DICOM, stored, multipart)]
-    return [
-        Offer(APPLICATION_DICOM, stored, multipart, by_default=False),
-        Offer(APPLICATION_DICOM, EXPLICIT_VR_LITTLE_ENDIAN, multipart, as_stored=False),
-    ]
+def _dicom_offers(stored: str, others: Collection[str], *, multipart: bool) -> list[Offer]:
+    explicit = EXPLICIT_VR_LITTLE_ENDIAN
+    made = [*others]
+    if stored in NATIVE and stored != explicit and explicit not in made:
+        made.append(explicit)
+    has_default = stored != explicit and explicit in made and stored not in LOSSY
+    offers = [Offer(APPLICATION_DICOM, stored, multipart, by_default=not has_default)]
+    for syntax in made:
+        if syntax != stored:
+            is_default = has_default and syntax == explicit
+            offers.append(Offer(APPLICATION_DICOM, syntax, multipart, False, is_default))
+    return offers
 
 
-def choose_frames(accept: Accept, stored_transfer_syntax_uid: str, *, single_part: bool) -> Offer:
+def choose_frames(
+    accept: Accept,
+    stored_transfer_syntax_uid: str,
+    *,
+    single_part: bool,
+    others: Collection[str] = (),
+) -> Offer:
     """Frames of one instance. `single_part`: one frame is asked for, so that needs no multipart.
 
     Native pixels are octet-stream in Explicit VR Little Endian whatever they are stored in.
     Raises: NotAcceptable.
     """
-    syntax = stored_transfer_syntax_uid
-    if is_native(syntax):
-        syntax = EXPLICIT_VR_LITTLE_ENDIAN
-    media_type = frame_media_type(syntax)
-    by_default = media_type != OCTET_STREAM or syntax == EXPLICIT_VR_LITTLE_ENDIAN
-    offers = [Offer(media_type, syntax, True, by_default=by_default)]
+    stored = stored_transfer_syntax_uid
+    if is_native(stored):
+        stored = EXPLICIT_VR_LITTLE_ENDIAN
+    offers = [_frame_offer(stored, True, True, "")]
+    offers += [
+        _frame_offer(syntax, True, False, offers[0].media_type)
+        for syntax in others
+        if syntax != stored
+    ]
     if single_part:
-        offers.append(Offer(media_type, syntax, False, by_default=by_default))
+        offers += [replace(offer, multipart=False) for offer in offers]
     return _choose(accept, offers)
+
+
+def _frame_offer(syntax: str, multipart: bool, as_stored: bool, stored_type: str) -> Offer:
+    """`stored_type`: of what is made of something else; the default of that type is as stored."""
+    media_type = frame_media_type(syntax)
+    if as_stored:
+        by_default = media_type != OCTET_STREAM or syntax == EXPLICIT_VR_LITTLE_ENDIAN
+    else:
+        is_other = media_type != stored_type or syntax == EXPLICIT_VR_LITTLE_ENDIAN
+        by_default = syntax in DEFAULTS and is_other
+    return Offer(media_type, syntax, multipart, as_stored, by_default)
 
 
 def choose_bulk_data(accept: Accept, media_type: str = OCTET_STREAM) -> Offer:
@@ -146,6 +188,19 @@ def choose_bulk_data(accept: Accept, media_type: str = OCTET_STREAM) -> Offer:
         if media_type != OCTET_STREAM:
             offers.append(Offer(media_type, "", multipart))
         offers.append(Offer(OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN, multipart))
+    return _choose(accept, offers)
+
+
+def choose_capabilities(accept: Accept) -> Offer:
+    """WADL unless JSON is liked better (PS3.18 8.9). Raises: NotAcceptable."""
+    return _choose(accept, [Offer(WADL), Offer(JSON)])
+
+
+def choose_rendered(accept: Accept, offers: Sequence[Offer]) -> Offer:
+    """Of what there is of something shown, the default first (PS3.18 8.7.4).
+
+    Raises: NotAcceptable.
+    """
     return _choose(accept, offers)
 
 

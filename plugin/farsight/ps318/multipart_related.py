@@ -7,23 +7,34 @@ them literally.
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 CRLF = b"\r\n"
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One body part. `headers` in order, Content-Type first."""
 
-    headers: tuple[tuple[str, str], ...]
+    headers: Headers
     body: bytes | memoryview
 
     @property
     def content_type(self) -> str:
         return next(value for name, value in self.headers if name == "Content-Type")
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """Parts that know how long they will be."""
+
+    def sizes(self) -> Iterable[tuple[Headers, int]] | None:
+        """Headers and length in bytes of the body of each part; None where that can't be told."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +52,19 @@ class RelatedBody:
     def chunks(self) -> Iterator[bytes | memoryview]:
         return encode_related(self.parts, self.boundary)
 
+    def length(self) -> int | None:
+        """In bytes, where that can be told without making the parts."""
+        sizes = self.parts.sizes() if isinstance(self.parts, Sized) else None
+        if sizes is None:
+            return None
+        end = len(f"\r\n--{self.boundary}--\r\n")
+        each = [len(_head(headers, self.boundary)) + size for headers, size in sizes]
+        return sum(each) + len(CRLF) * (len(each) - 1) + end
+
 
 def new_boundary() -> str:
     """A boundary that can't occur in the parts by accident (128 random bits)."""
-    return f"farsight-{uuid.uuid4().hex}"
+    return f"farsight-{secrets.token_hex(16)}"
 
 
 def encode_related(parts: Iterable[Part], boundary: str) -> Iterator[bytes | memoryview]:
@@ -52,11 +72,15 @@ def encode_related(parts: Iterable[Part], boundary: str) -> Iterator[bytes | mem
 
     Bodies aren't copied: a frame may be half a megabyte of a larger object.
     """
-    delimiter = b"--" + boundary.encode("ascii")
     before = b""
     for part in parts:
-        head = "".join(f"{name}: {value}\r\n" for name, value in part.headers)
-        yield before + delimiter + CRLF + head.encode("utf-8") + CRLF
+        yield before + _head(part.headers, boundary)
         yield part.body
         before = CRLF
-    yield before + delimiter + b"--" + CRLF
+    yield before + b"--" + boundary.encode("ascii") + b"--" + CRLF
+
+
+def _head(headers: Headers, boundary: str) -> bytes:
+    """All of a part that stands before its body."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"--{boundary}\r\n{lines}\r\n".encode()

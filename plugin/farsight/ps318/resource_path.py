@@ -28,6 +28,8 @@ class Action(StrEnum):
     METADATA = "metadata"
     FRAMES = "frames"
     BULKDATA = "bulkdata"
+    ALL_BULKDATA = "all bulkdata"  # of an instance, a series, a study
+    PIXELDATA = "pixeldata"
     RENDERED = "rendered"
     THUMBNAIL = "thumbnail"
 
@@ -67,6 +69,8 @@ _UID_NAMES = {
 }
 _VIEWS = {
     "metadata": Action.METADATA,
+    "bulkdata": Action.ALL_BULKDATA,
+    "pixeldata": Action.PIXELDATA,
     "rendered": Action.RENDERED,
     "thumbnail": Action.THUMBNAIL,
 }
@@ -113,8 +117,8 @@ def _below_study(segments: Sequence[str]) -> ResourcePath:
 
 def _below_instance(rest: Sequence[str], uids: dict[str, str]) -> ResourcePath:
     if rest[0] == "frames" and len(rest) in (2, 3):
-        action = Action.FRAMES if len(rest) == 2 else _VIEWS.get(rest[2], Action.METADATA)
-        if action is Action.METADATA:
+        action = Action.FRAMES if len(rest) == 2 else _VIEWS.get(rest[2])
+        if action not in (Action.FRAMES, Action.RENDERED, Action.THUMBNAIL):
             raise _unknown()
         return _resource(action, Level.IMAGE, uids, frames=_frame_list(rest[1]))
     if rest[0] == "bulkdata" and len(rest) > 1:

@@ -39,6 +39,16 @@ class MemoryTier:
                 self._stored.move_to_end(ref)
             return found
 
+    def peek(self, ref: InstanceRef) -> DicomObject | None:
+        """The instance if it is here, for one that passes through once: no use of it."""
+        with self._changed:
+            return self._unstored.get(ref) or self._stored.get(ref)
+
+    def has_room(self, size: int) -> bool:
+        """Whether something of that size would drive nothing out."""
+        with self._changed:
+            return self._bytes + size <= self._max_bytes
+
     def __contains__(self, ref: InstanceRef) -> bool:
         with self._changed:
             return ref in self._unstored or ref in self._stored
@@ -70,7 +80,9 @@ class MemoryTier:
         """Keeps what was read from the archive, if there is room for it."""
         size = len(instance.data)
         with self._changed:
-            if ref in self._unstored or ref in self._stored or not self._make_room(size):
+            if size > self._max_bytes or ref in self._unstored or ref in self._stored:
+                return
+            if not self._make_room(size):
                 return
             self._stored[ref] = instance
             self._count(ref, size)
@@ -88,6 +100,14 @@ class MemoryTier:
         with self._changed:
             instance = self._unstored.pop(ref, None) or self._stored.pop(ref, None)
             if instance is not None:
+                self._discount(ref, len(instance.data))
+                self._changed.notify_all()
+
+    def discard(self, ref: InstanceRef, instance: DicomObject) -> None:
+        """Forgets what add_stored took, unless it is another by now."""
+        with self._changed:
+            if self._stored.get(ref) is instance:
+                del self._stored[ref]
                 self._discount(ref, len(instance.data))
                 self._changed.notify_all()
 

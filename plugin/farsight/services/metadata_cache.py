@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import gzip
 import threading
 from collections import OrderedDict
 
 from farsight.model import SeriesRef
+from farsight.ps318.entity_tag import content_tag
+from farsight.services.kept_metadata import zip_json
 
 
 class CachedSeries:
-    """The metadata of one series as it was at one version of the archive."""
+    """The metadata of one series as it was at one version of the archive.
 
-    __slots__ = ("json", "version", "zipped")
+    changes: of the archive, when it was last known to be the metadata of the whole series.
+    """
 
-    def __init__(self, version: int, json: bytes) -> None:
+    __slots__ = ("changes", "json", "tag", "version", "zipped")
+
+    def __init__(self, version: int, json: bytes, zipped: bytes | None = None) -> None:
         self.version = version
         self.json = json
-        self.zipped: bytes | None = None
+        self.zipped = zipped
+        self.tag = content_tag(json)
+        self.changes = -1
 
     @property
     def size(self) -> int:
@@ -43,6 +49,15 @@ class MetadataCache:
             self._cached.move_to_end((series, root))
             return cached
 
+    def checked(self, series: SeriesRef, root: str, changes: int) -> CachedSeries | None:
+        """What was kept of it, if nothing in the archive has changed since that was right."""
+        with self._lock:
+            cached = self._cached.get((series, root))
+            if cached is None or cached.changes != changes:
+                return None
+            self._cached.move_to_end((series, root))
+            return cached
+
     def put(self, series: SeriesRef, root: str, cached: CachedSeries) -> None:
         with self._lock:
             old = self._cached.pop((series, root), None)
@@ -55,8 +70,8 @@ class MetadataCache:
         with self._lock:
             cached = self._cached.get((series, root))
         if cached is None or cached.json is not json:
-            return gzip.compress(json, 4)
-        zipped = cached.zipped or gzip.compress(json, 6)
+            return zip_json(json)
+        zipped = cached.zipped or zip_json(json)
         with self._lock:
             if cached.zipped is None and self._cached.get((series, root)) is cached:
                 cached.zipped = zipped

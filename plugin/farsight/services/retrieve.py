@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from farsight.dicom.elements import DicomObject
-from farsight.dicom.part10 import parse_object
 from farsight.errors import (
     ArchiveError,
     FarsightError,
@@ -33,6 +32,7 @@ from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.flights import Flights
 from farsight.services.headers_first import HeadersFirst
 from farsight.services.holdings import Holdings, RetrieveLimits
+from farsight.services.instance_reader import InstanceReader
 from farsight.services.intake import Intake
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
@@ -62,6 +62,7 @@ class RetrieveService:
         self._archive = archive
         self._tier = tier
         self._limits = limits
+        self._completed: list[Callable[[SeriesRef], None]] = []
         self._headers = HeadersFirst(sources, limits.wait_s)
         self._bulk = BulkQueue(limits.bulk_threads, limits.associations_per_study)
         self.statistics = RetrieveStatistics()
@@ -71,16 +72,22 @@ class RetrieveService:
         self._single = SingleFetches(
             self._listing, archive, self._intake, self._flights.of, limits.wait_s
         )
+        #: Single instances; what isn't here is fetched ahead of its series.
+        self.reader = InstanceReader(archive, tier, self._single)
 
     def only(self, source: str) -> RetrieveService:
         """The same service with one PACS to fetch from; all it holds and does is shared."""
         fewer = copy.copy(self)
         fewer._listing = self._listing.only(source)
-        fewer._single = self._single.only(fewer._listing)
+        fewer.reader = self.reader.only(self._single.only(fewer._listing))
         return fewer
 
     def close(self) -> None:
         self._bulk.close()
+
+    def when_complete(self, tell: Callable[[SeriesRef], None]) -> None:
+        """Called, on a storing thread, with every series of which all is stored. Must not block."""
+        self._completed.append(tell)
 
     def ensure_series(self, series: SeriesRef, presence: Presence) -> Holdings:
         """Blocks until the series is here. One the PACS can't deliver whole comes with a warning.
@@ -225,32 +232,9 @@ class RetrieveService:
                     self._archive.mark_complete(flight.series, record)
                 except ArchiveError as error:
                     LOG.error("series %s: %s", flight.series.series_instance_uid, error)
+                for tell in self._completed:
+                    tell(flight.series)
         self._flights.landed(flight)
-
-    # ---- single instances
-
-    def at_hand(self, ref: InstanceRef) -> DicomObject | None:
-        """The instance if it is in memory. Never blocks, unlike `instance`."""
-        return self._tier.get(ref)
-
-    def instance(self, ref: InstanceRef) -> DicomObject:
-        """The parsed instance: from memory, from the archive, or fetched ahead of its series.
-
-        Raises: NotFound, PacsError, ArchiveError, MalformedDicom.
-        """
-        for _ in range(2):
-            self._single.ensure(ref)
-            found = self._tier.get(ref)
-            if found is not None:
-                return found
-            try:
-                found = parse_object(self._archive.read(ref))
-            except NotFound:
-                continue  # deleted behind our back; the archive has noticed by now
-            self._tier.add_stored(ref, found)
-            return found
-        deleted = NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
-        raise self._single.why_not_stored(ref) or deleted
 
     def study_series(self, study_instance_uid: str) -> tuple[tuple[SeriesRef, ...], str | None]:
         """The series of a study, at the PACS and here, and a warning if a PACS didn't answer.

@@ -12,16 +12,21 @@ _SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})\Z")
 
 
 def with_range(
-    request: Request, headers: tuple[tuple[str, str], ...], body: bytes | memoryview
+    request: Request,
+    headers: tuple[tuple[str, str], ...],
+    body: bytes | memoryview,
+    tag: str = "",
 ) -> Response:
     """206 with the part asked for; the whole where no single range is asked for.
+
+    `tag`: the entity tag it is sent with; a client may want the range of that only.
 
     Raises: RangeNotSatisfiable when the range begins behind the end.
     """
     found = _SINGLE.match(request.headers.get("range", "").replace(" ", ""))
     headers = (*headers, ("Accept-Ranges", "bytes"))
-    # No validator was ever given out: an If-Range can't match (RFC 9110 13.1.5).
-    if found is None or found.groups() == ("", "") or "if-range" in request.headers:
+    other = request.headers.get("if-range", tag) != tag  # RFC 9110 13.1.5: strong, and no dates
+    if found is None or found.groups() == ("", "") or other:
         return Response(200, headers, bytes(body))
     first, last = found.groups()
     size = len(body)

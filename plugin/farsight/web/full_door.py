@@ -22,6 +22,7 @@ from farsight.errors import BadRequest, FarsightError, PayloadTooLarge, Settings
 from farsight.ps318.multipart_related import RelatedBody
 from farsight.services.presence import Presence
 from farsight.web.base_url import BaseUrl
+from farsight.web.batches import in_batches
 from farsight.web.bounded_protocol import protocol_class
 from farsight.web.credentials import Credentials
 from farsight.web.messages import Request, Response
@@ -198,7 +199,8 @@ class FullDoor:
             return _Begun(start, _END, iter(()))
         if isinstance(chunks, list):
             return _Begun(start, _END, iter(chunks), at_hand=True)
-        return _Begun(start, await self._on_worker(lambda: next(chunks, _END)), chunks)
+        batches = in_batches(chunks)
+        return _Begun(start, await self._on_worker(lambda: next(batches, _END)), batches)
 
     async def _send(self, answer: _Begun, receive: Any, send: Any) -> None:
         try:
@@ -214,14 +216,15 @@ class FullDoor:
             if close is not None:
                 await self._on_worker(close)
 
-    async def _stream(self, first: Any, rest: Iterator[Chunk], receive: Any, send: Any) -> None:
-        """Chunk by chunk; a client that goes away ends it."""
+    async def _stream(self, first: Any, rest: Iterator[Any], receive: Any, send: Any) -> None:
+        """Batch by batch; a client that goes away ends it."""
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            chunk = first
-            while chunk is not _END and not gone.done():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                chunk = await self._on_worker(lambda: next(rest, _END))
+            batch = first
+            while batch is not _END and not gone.done():
+                for chunk in batch:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                batch = await self._on_worker(lambda: next(rest, _END))
         finally:
             gone.cancel()
 
@@ -232,7 +235,7 @@ class _Begun:
 
     start: dict[str, Any]
     first: Any
-    rest: Iterator[Chunk]
+    rest: Iterator[Any]
     at_hand: bool = False
 
 

@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from farsight.ports.archive import Archive
+from farsight.ports.imaging import Imaging
+from farsight.ps318.accept import parse_accept
+from farsight.ps318.capabilities import capabilities
+from farsight.ps318.media_type import choose_capabilities
 from farsight.ps318.resource_path import Action, parse_resource_path
+from farsight.services.rendering import RenderService
+from farsight.services.representative import Representatives
 from farsight.services.search import SearchService
 from farsight.services.serve import ServeService
+from farsight.services.thumbnails import ThumbnailService
+from farsight.web.handlers_pictures import PictureHandler
+from farsight.web.handlers_rendered import RenderedInstances
 from farsight.web.handlers_retrieve import RetrieveHandler
 from farsight.web.handlers_search import search_handler
 from farsight.web.messages import Request, Response
+from farsight.web.related_response import VARY
+
+_PICTURES = (Action.RENDERED, Action.THUMBNAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What drawing takes, beside what is drawn."""
+
+    imaging: Imaging
+    archive: Archive
 
 
 class DicomWebHandler:
     """Everything below one root, "/dicom-web/" say."""
 
-    def __init__(self, search: SearchService, serve: ServeService, root: str) -> None:
+    def __init__(
+        self, search: SearchService, serve: ServeService, pictures: Pictures, root: str
+    ) -> None:
         self._root = root
         self._search = search_handler(search, root.rstrip("/"))
-        self._retrieve = RetrieveHandler(serve, root)
+        self.retrieve = RetrieveHandler(serve, pictures.imaging, root)
+        render = RenderService(serve, pictures.imaging)
+        self.rendered = RenderedInstances(render)
+        thumbnails = ThumbnailService(render, Representatives(search), pictures.archive)
+        self._pictures = PictureHandler(serve, self.rendered, thumbnails, root)
 
     def __call__(self, request: Request) -> Response:
         """Raises: FarsightError."""
         path = parse_resource_path("/" + request.path.removeprefix(self._root))
         if path.action is Action.SEARCH:
             return self._search(request, path)
-        return self._retrieve(request, path)
+        if path.action in _PICTURES:
+            return self._pictures(request, path)
+        return self.retrieve(request, path)
 
     def at_once(self, request: Request) -> Response | None:
         """The answer if it takes no time. Raises: as when called."""
         path = parse_resource_path("/" + request.path.removeprefix(self._root))
-        return self._retrieve.at_once(request, path)
+        if path.action is Action.THUMBNAIL:
+            return self._pictures.at_once(request, path)
+        return self.retrieve.at_once(request, path)
+
+    def describe(self, request: Request) -> Response:
+        """What OPTIONS on the root says (PS3.18 8.9). Raises: NotAcceptable."""
+        values = [value for name, value in request.query if name == "accept"]
+        offer = choose_capabilities(parse_accept(request.headers.get("accept"), values))
+        document = capabilities(request.base_url + self._root, offer.media_type)
+        return Response(200, (("Content-Type", offer.media_type), VARY), document)

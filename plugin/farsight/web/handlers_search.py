@@ -11,8 +11,10 @@ from farsight.ps318.resource_path import ResourcePath
 from farsight.ps318.search_query import parse_search_query
 from farsight.ps318.warning import warning_value
 from farsight.services.search import SearchService
+from farsight.web.content_coding import zipped
 from farsight.web.data_sets_response import data_sets_response
 from farsight.web.messages import Request, Response
+from farsight.web.related_response import VARY
 
 SearchHandler = Callable[[Request, ResourcePath], Response]
 
@@ -33,6 +35,7 @@ def search_handler(service: SearchService, root: str) -> SearchHandler:
         root_url = request.base_url + root
         result = service.search(query, path, root_url)
         warnings = (("Warning", warning_value(root_url, text)) for text in result.warnings)
-        return data_sets_response(offer, result.json).with_headers(*warnings)
+        response = data_sets_response(offer, result.json).with_headers(VARY, *warnings)
+        return response if offer.multipart else zipped(request, response)
 
     return handle

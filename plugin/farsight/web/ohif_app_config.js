@@ -58,9 +58,9 @@ window.config = (function (farsight) {
           staticWado: false,
           enableStudyLazyLoad: true,
           imageRendering: 'wadors',
-          // THUMBNAILS: 'wadors' decodes one frame of each series in the browser. Where the server
-          // has /thumbnail, 'thumbnail' (with the strategy 'fetch') leaves the frames alone.
-          thumbnailRendering: 'wadors',
+          // One picture of each series from the server; 'wadors' would decode frames of all series
+          // here, and have every one of them fetched from the PACS. Only 'fetch' asks for an image.
+          thumbnailRendering: 'thumbnail',
           thumbnailRequestStrategy: 'fetch',
           singlepart: 'bulkdata,video',
           bulkDataURI: { enabled: true, relativeResolution: 'studies' },

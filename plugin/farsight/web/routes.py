@@ -37,8 +37,13 @@ class Router:
         roots: Mapping[str, Handler],
         posts: Collection[str] = (),
         at_once: Mapping[str, AtOnce] | None = None,
+        options: Mapping[str, Handler] | None = None,
     ) -> None:
-        """`roots`: "/dicom-web/" -> handler, both slashes there. `posts`: paths that take POST."""
+        """`roots`: "/dicom-web/" -> handler, both slashes there. `posts`: paths that take POST.
+
+        `options`: paths that have more to say to OPTIONS than which methods they take.
+        """
+        self._options = dict(options or {})
         self._roots = dict(roots)
         self._at_once = dict(at_once or {})
         self._posts = frozenset(posts)
@@ -68,11 +73,19 @@ class Router:
             if request.path.startswith(root):
                 methods = _POST_METHODS if request.path in self._posts else _METHODS
                 if request.method == "OPTIONS":
-                    return Response(204, (("Allow", ", ".join(methods)),))
+                    return self._capabilities(request, methods)
                 if request.method not in methods:
                     raise MethodNotAllowed(request.method, methods)
                 return handler(request)
         raise NotFound("there is nothing here")
+
+    def _capabilities(self, request: Request, methods: tuple[str, ...]) -> Response:
+        """A preflight of a browser wants no document (Fetch, CORS-preflight request)."""
+        allow = ("Allow", ", ".join(methods))
+        describe = self._options.get(request.path)
+        if describe is None or "access-control-request-method" in request.headers:
+            return Response(204, (allow,))
+        return describe(request).with_headers(allow)
 
 
 def _guarded(answer: Callable[[], R]) -> R | Response:

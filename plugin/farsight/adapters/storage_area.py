@@ -1,0 +1,125 @@
+"""Orthanc's files, read where they lie, without Orthanc between.
+
+Orthanc keeps an attachment as StorageDirectory/ab/cd/abcd…, named by its UUID, unless a plugin
+keeps it elsewhere. A file is believed to be the DICOM file it stands for only if it has the size
+Orthanc tells and begins as such files do: compressed ones don't. A UUID is never given twice, so
+an open file keeps what it was, also when its instance is deleted or replaced meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from farsight.errors import ArchiveError
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_MAGIC, _MAGIC_AT = b"DICM", 128
+#: Linux reads 2 GiB less a page at once, at most.
+_MOST_AT_ONCE = 1 << 30
+
+
+class StorageError(ArchiveError):
+    """A file of the storage area can't be read, though it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What Orthanc tells of a stored file: its UUID and how many bytes it has uncompressed.
+
+    `is_file`: False once it turned out not to lie in the storage area as it is.
+    """
+
+    uuid: str
+    size: int
+    is_file: bool = True
+
+
+class StoredFile:
+    """One file, open as long as anybody refers to it. Thread-safe: reading has no position."""
+
+    __slots__ = ("_descriptor", "identity", "size")
+
+    def __init__(self, descriptor: int, attachment: Attachment) -> None:
+        """Takes the descriptor over."""
+        self._descriptor = descriptor
+        self.identity = attachment.uuid
+        self.size = attachment.size
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes from `start`, all of them. Raises: StorageError."""
+        pieces: list[bytes] = []
+        while length > 0:
+            try:
+                piece = os.pread(self._descriptor, min(length, _MOST_AT_ONCE), start)
+            except OSError as error:
+                raise StorageError(f"a stored file can't be read: {_name(error)}") from error
+            if not piece:
+                raise StorageError("a stored file ends too early")
+            pieces.append(piece)
+            start += len(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class StoredBytes:
+    """An object that Orthanc can only give as a whole."""
+
+    __slots__ = ("_data", "identity", "size")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.identity = None
+        self.size = len(data)
+
+    def read(self, start: int, length: int) -> bytes:
+        """As StoredFile.read; the whole of it is not copied. Raises: StorageError."""
+        if start + length > self.size:
+            raise StorageError("a stored object ends too early")
+        return self._data[start : start + length]
+
+
+class StorageArea:
+    """A directory laid out as Orthanc does."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = str(directory)
+
+    def open(self, attachment: Attachment) -> StoredFile | None:
+        """The file; None where it isn't there, or isn't a plain DICOM file of that size.
+
+        Raises: StorageError where it is there and can't be read.
+        """
+        uuid = attachment.uuid
+        if not attachment.is_file or not _UUID.match(uuid):
+            return None
+        path = f"{self._directory}/{uuid[:2]}/{uuid[2:4]}/{uuid}"
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"a stored file can't be opened: {_name(error)}") from error
+        stored = StoredFile(descriptor, attachment)
+        return stored if _is_plain(stored, descriptor) else None
+
+
+def _is_plain(stored: StoredFile, descriptor: int) -> bool:
+    """Orthanc stores no DICOM file without its preamble; where one came, others read it."""
+    try:
+        size = os.fstat(descriptor).st_size
+    except OSError as error:
+        raise StorageError(f"a stored file can't be read: {_name(error)}") from error
+    if size != stored.size or size < _MAGIC_AT + len(_MAGIC):
+        return False
+    return stored.read(_MAGIC_AT, len(_MAGIC)) == _MAGIC
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "unknown error")

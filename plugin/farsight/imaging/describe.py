@@ -1,0 +1,235 @@
+"""What a data set says about its pixels, as a Picture.
+
+Laws: what can't be drawn is said here, before a worker is given anything; sizes are checked before
+anything of that size is made; values that are out of order are passed over as if absent, where
+the image can be shown without them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from farsight.dicom.elements import DataSet, Instance
+from farsight.errors import MalformedDicom, UnsupportedDicom
+from farsight.imaging.luts import lut_in, palette_of
+from farsight.imaging.picture import Display, Lut, Overlay, Picture, PixelFormat, Window
+from farsight.imaging.values import first_item, items, nth_item, numbers, value
+from farsight.ps318.frames import PIXELS
+from farsight.ps318.rendering_query import VoiFunction
+
+#: The largest frame that is decoded: 16,384 x 16,384 of 8 bits, or 11,585 x 11,585 of 16.
+MAX_FRAME_BYTES: Final = 256 << 20
+_SHARED_GROUPS: Final = 0x52009229
+_GROUPS_PER_FRAME: Final = 0x52009230
+_PIXEL_MEASURES: Final = 0x00289110
+_FRAME_VOI: Final = 0x00289132
+_VALUE_TRANSFORMATION: Final = 0x00289145
+_CELLS: Final = {0x7FE00010: "int", 0x7FE00008: "float", 0x7FE00009: "double"}
+_FUNCTIONS: Final = {
+    "LINEAR_EXACT": VoiFunction.LINEAR_EXACT,
+    "SIGMOID": VoiFunction.SIGMOID,
+}
+_DRAWN: Final = frozenset((
+    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422",
+    "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB",
+))  # fmt: skip
+
+
+def pixel_format(instance: DataSet) -> PixelFormat:
+    """The Image Pixel module. Raises: UnsupportedDicom without pixels, or where nothing decodes
+    them; MalformedDicom for what can't be."""
+    tag = next((tag for tag in PIXELS if tag in instance.elements), None)
+    if tag is None:
+        raise UnsupportedDicom("the instance has no pixel data")
+    bits = instance.count(0x00280100, "BitsAllocated")
+    stored = instance.number(0x00280101)
+    high = instance.number(0x00280102)
+    cell = _CELLS[tag]
+    pixels = PixelFormat(
+        rows=instance.count(0x00280010, "Rows"),
+        columns=instance.count(0x00280011, "Columns"),
+        samples=instance.count(0x00280002, "SamplesPerPixel"),
+        photometric=instance.text(0x00280004) or "",
+        bits_allocated=bits,
+        bits_stored=int(stored) if stored and cell == "int" else bits,
+        signed=bool(instance.pixel_representation()) and cell == "int",
+        by_plane=instance.number(0x00280006) == 1,
+        cell=cell,
+        high_bit=int(high) if high is not None and cell == "int" else -1,
+    )
+    _check(pixels)
+    return pixels
+
+
+def _check(pixels: PixelFormat) -> None:
+    if pixels.photometric not in _DRAWN:
+        raise UnsupportedDicom(
+            f"pixels of PhotometricInterpretation {pixels.photometric[:40]!r} can't be drawn"
+        )
+    wanted = (1,) if pixels.photometric.startswith(("MONO", "PALETTE")) else (3,)
+    if pixels.samples not in wanted:
+        raise MalformedDicom(f"SamplesPerPixel is {pixels.samples} for {pixels.photometric}")
+    if pixels.cell != "int" and not pixels.photometric.startswith("MONO"):
+        raise UnsupportedDicom(f"real numbers in {pixels.photometric} can't be drawn")
+    sizes = {"int": (1, 8, 16, 32), "float": (32,), "double": (64,)}[pixels.cell]
+    if pixels.bits_allocated not in sizes:
+        raise UnsupportedDicom(f"pixels of {pixels.bits_allocated} bits can't be drawn")
+    if not 1 <= pixels.bits_stored <= pixels.bits_allocated:
+        raise MalformedDicom(
+            f"BitsStored is {pixels.bits_stored} of {pixels.bits_allocated} allocated"
+        )
+    if pixels.cells * max(pixels.bits_allocated // 8, 1) > MAX_FRAME_BYTES:
+        raise UnsupportedDicom(
+            f"a frame of {pixels.rows} x {pixels.columns} pixels is too large to be decoded"
+        )
+
+
+def picture_of(instance: Instance, frame_number: int = 1) -> Picture:
+    """One frame's encoding and display. Raises: as pixel_format, MalformedDicom."""
+    pixels = pixel_format(instance)
+    return Picture(instance.transfer_syntax_uid, pixels, _display(instance, pixels, frame_number))
+
+
+def varies(instance: Instance) -> bool:
+    """Whether frames are shown in different ways, and each needs a Picture of its own."""
+    return _GROUPS_PER_FRAME in instance.elements
+
+
+def _display(instance: Instance, pixels: PixelFormat, frame_number: int) -> Display:
+    transformation = _group(instance, _VALUE_TRANSFORMATION, frame_number) or instance
+    voi = _group(instance, _FRAME_VOI, frame_number) or instance
+    slope, intercept = numbers(transformation, 0x00281053), numbers(transformation, 0x00281052)
+    modality = first_item(instance, 0x00283000)
+    modality_lut = None if modality is None else lut_in(modality, signed=pixels.signed)
+    below_zero = pixels.signed or bool(intercept and intercept[0] < 0)
+    return Display(
+        slope=slope[0] if slope and slope[0] else 1.0,
+        intercept=intercept[0] if intercept else 0.0,
+        modality_lut=modality_lut,
+        windows=windows_of(voi),
+        voi_luts=voi_luts_of(voi, signed=below_zero),
+        inverse=_is_inverse(instance, pixels),
+        presentation_lut=presentation_lut_of(instance),
+        palette=palette_of(instance) if pixels.photometric == "PALETTE COLOR" else (),
+        icc_profile=_icc_profile(instance),
+        aspect=_aspect(instance, frame_number),
+        padding=_padding(instance, pixels),
+        overlays=overlays_of(instance, pixels, frame_number),
+    )
+
+
+def _group(instance: Instance, tag: int, frame_number: int) -> DataSet | None:
+    """An item of the functional groups of a frame, its own or the shared one (C.7.6.16)."""
+    own = nth_item(instance, _GROUPS_PER_FRAME, frame_number - 1)
+    for group in (own, first_item(instance, _SHARED_GROUPS)):
+        found = None if group is None else first_item(group, tag)
+        if found is not None:
+            return found
+    return None
+
+
+def windows_of(data_set: DataSet) -> tuple[Window, ...]:
+    """The VOI windows (PS3.3 C.11.2), those of impossible width left out."""
+    function = _FUNCTIONS.get((data_set.text(0x00281056) or "").upper(), VoiFunction.LINEAR)
+    least = 1.0 if function is VoiFunction.LINEAR else 0.0
+    pairs = zip(numbers(data_set, 0x00281050), numbers(data_set, 0x00281051), strict=False)
+    return tuple(
+        Window(center, width, function) for center, width in pairs if width >= least and width > 0
+    )
+
+
+def voi_luts_of(data_set: DataSet, *, signed: bool) -> tuple[Lut, ...]:
+    """The VOI LUTs. Raises: MalformedDicom."""
+    luts = (lut_in(item, signed=signed) for item in items(data_set, 0x00283010))
+    return tuple(lut for lut in luts if lut is not None)
+
+
+def presentation_lut_of(data_set: DataSet) -> Lut | None:
+    """The Presentation LUT, where there is a table (PS3.3 C.11.6). Raises: MalformedDicom."""
+    item = first_item(data_set, 0x20500010)
+    return None if item is None else lut_in(item, signed=False)
+
+
+def _is_inverse(instance: DataSet, pixels: PixelFormat) -> bool:
+    shape = (instance.text(0x20500020) or "").upper()
+    if shape in ("INVERSE", "IDENTITY") and not pixels.is_colour:
+        return shape == "INVERSE"
+    return pixels.photometric == "MONOCHROME1"
+
+
+def _icc_profile(instance: DataSet) -> bytes:
+    own = value(instance, 0x00282000)
+    if own:
+        return own
+    path = first_item(instance, 0x00480105)  # Optical Path Sequence
+    return b"" if path is None else value(path, 0x00282000)
+
+
+def _aspect(instance: Instance, frame_number: int) -> float:
+    """Height of a pixel by its width (PS3.3 C.7.6.3.1.7, 10.7.1.3)."""
+    measures = _group(instance, _PIXEL_MEASURES, frame_number) or instance
+    for data_set, tag in (
+        (measures, 0x00280030),
+        (instance, 0x00181164),
+        (instance, 0x00182010),
+        (instance, 0x00280034),
+    ):
+        pair = numbers(data_set, tag)
+        if len(pair) >= 2 and pair[0] > 0 and pair[1] > 0:
+            ratio = pair[0] / pair[1]
+            return ratio if 0.01 < ratio < 100 else 1.0
+    return 1.0
+
+
+def _padding(instance: DataSet, pixels: PixelFormat) -> tuple[int, int] | None:
+    """Stored values that are no image (PS3.3 C.7.5.1.1.2)."""
+    first = numbers(instance, 0x00280120)
+    if pixels.cell != "int" or not first:
+        return None
+    last = numbers(instance, 0x00280121) or first
+    low, high = sorted((_as_stored(first[0], pixels), _as_stored(last[0], pixels)))
+    return low, high
+
+
+def _as_stored(number: float, pixels: PixelFormat) -> int:
+    """Written as unsigned or signed whatever the pixels are: read as the pixels are."""
+    cell = int(number) & ((1 << pixels.bits_allocated) - 1)
+    top = 1 << (pixels.bits_allocated - 1)
+    return cell - 2 * top if pixels.signed and cell >= top else cell
+
+
+def overlays_of(instance: DataSet, pixels: PixelFormat, frame_number: int) -> tuple[Overlay, ...]:
+    """The bit planes of groups 6000 to 601E that have bits of their own (PS3.3 C.9.2)."""
+    found = []
+    for group in range(0x6000, 0x6020, 2):
+        base = group << 16
+        data = value(instance, base | 0x3000)
+        rows, columns = instance.number(base | 0x10), instance.number(base | 0x11)
+        if not data or not isinstance(rows, int) or not isinstance(columns, int):
+            continue
+        if (instance.text(base | 0x40) or "G") != "G":
+            continue  # a region of interest is no graphic
+        if not (0 < rows <= pixels.rows * 4 and 0 < columns <= pixels.columns * 4):
+            continue
+        origin = [*numbers(instance, base | 0x50), 1.0, 1.0][:2]
+        plane = _plane_of_frame(instance, base, frame_number)
+        first = plane * rows * columns
+        if plane < 0 or first + rows * columns > 8 * len(data):
+            continue
+        stretch = data[first // 8 : -(-(first + rows * columns) // 8)]
+        if first % 8:
+            bits = int.from_bytes(stretch, "little") >> first % 8
+            stretch = bits.to_bytes(len(stretch), "little")
+        top, left = int(origin[0]), int(origin[1])
+        found.append(Overlay(rows, columns, top, left, stretch, group))
+    return tuple(found)
+
+
+def _plane_of_frame(instance: DataSet, base: int, frame_number: int) -> int:
+    """Which of an overlay's planes belongs to a frame, from 0; below 0 for none (C.9.2.1.4)."""
+    count = instance.number(base | 0x15)
+    if not isinstance(count, int) or count <= 1:
+        return 0
+    first = instance.number(base | 0x51)
+    plane = frame_number - (int(first) if first else 1)
+    return plane if plane < count else -1

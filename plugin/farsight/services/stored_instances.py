@@ -1,0 +1,144 @@
+"""Instances out of the archive: small ones whole and into memory, large ones piece by piece."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from farsight.dicom.elements import DicomHead, DicomObject, Instance
+from farsight.dicom.far_body import FarBody
+from farsight.dicom.head import head_of
+from farsight.dicom.part10 import opening, parse_object
+from farsight.errors import ArchiveError
+from farsight.model import InstanceRef, SeriesRef
+from farsight.ports.archive import Archive, StoredObject
+from farsight.services.memory_tier import MemoryTier
+from farsight.services.object_file import FileSize, ObjectFile, file_of
+from farsight.services.open_instance import OpenInstance
+from farsight.services.outline import Outline, outline_of
+
+#: Larger files are not read whole to answer for a part of them.
+LARGE_BYTES = 4 << 20
+#: File meta information, whatever is in it, ends before that.
+_HEAD_BYTES = 64 << 10
+
+
+class StoredInstances:
+    """Thread-safe; calls block. All raise: NotFound, ArchiveError, MalformedDicom.
+
+    Law: memory never keeps what was replaced or deleted while it was read.
+    """
+
+    def __init__(
+        self, archive: Archive, tier: MemoryTier, max_outline_bytes: int = 64 << 20
+    ) -> None:
+        """`max_outline_bytes`: what the outlines of large files may weigh together."""
+        self._archive = archive
+        self._tier = tier
+        self._max_outline_bytes = max_outline_bytes
+        self._lock = threading.Lock()
+        self._outlines: OrderedDict[str, Outline] = OrderedDict()
+        self._outline_bytes = 0
+        self._walked: list[Callable[[SeriesRef], None]] = []
+
+    def whole(self, ref: InstanceRef) -> DicomObject:
+        """The instance, which is kept in memory from now on."""
+        version = self._archive.series_version(ref.series)
+        return self._remembered(ref, parse_object(self._archive.read(ref)), version)
+
+    def file(self, ref: InstanceRef) -> ObjectFile:
+        """The file for one use: what memory has stays there, what has room is added."""
+        version = self._archive.series_version(ref.series)
+        data = self._archive.read(ref)
+        _, syntax, guessed = opening(data)
+        if not guessed and not self._tier.has_room(len(data)):
+            return ObjectFile(syntax, data)
+        return file_of(self._remembered(ref, parse_object(data), version))
+
+    def size(self, ref: InstanceRef) -> FileSize:
+        """What `file` will bring, of a file that needn't be read for it."""
+        stored = self._archive.open(ref)
+        _, syntax, guessed = opening(stored.read(0, min(stored.size, _HEAD_BYTES)))
+        if guessed:
+            syntax = parse_object(stored.read(0, stored.size)).transfer_syntax_uid
+        return FileSize(syntax, stored.size)
+
+    def open(self, ref: InstanceRef) -> OpenInstance:
+        """The instance for reading frames and bulk data of."""
+        version = self._archive.series_version(ref.series)
+        stored = self._archive.open(ref)
+        outline = self._outline(ref, stored) if stored.size > LARGE_BYTES else None
+        if outline is not None:
+            return OpenInstance(outline.head, stored, outline.frames)
+        try:
+            data = stored.read(0, stored.size)
+        except ArchiveError:
+            data = self._archive.read(ref)  # which may know another way
+        return OpenInstance(self._remembered(ref, parse_object(data), version))
+
+    def header(self, ref: InstanceRef) -> Instance:
+        """The instance for its metadata: long values may be left out. Memory keeps what it has."""
+        stored = self._archive.open(ref)
+        if stored.size > LARGE_BYTES:
+            outline = self._outline(ref, stored)
+            head = None if outline is None else outline.head
+        else:
+            head = _head(stored)
+        return head or parse_object(stored.read(0, stored.size))
+
+    def _remembered(self, ref: InstanceRef, found: DicomObject, version: int) -> DicomObject:
+        """`version`: of its series before it was read."""
+        self._tier.add_stored(ref, found)
+        if self._archive.series_version(ref.series) != version:
+            self._tier.discard(ref, found)
+        return found
+
+    def when_walked(self, tell: Callable[[SeriesRef], None]) -> None:
+        """See InstanceReader.when_walked."""
+        self._walked.append(tell)
+
+    def keep_outlines(self, refs: Iterable[InstanceRef]) -> None:
+        """See InstanceReader.keep_outlines."""
+        for ref in refs:
+            stored = self._archive.open(ref)
+            outline = self._outline(ref, stored) if stored.size > LARGE_BYTES else None
+            if outline is None or stored.identity is None or not outline.is_worth_keeping:
+                continue
+            record = outline.record()
+            if record is not None:
+                self._archive.keep(ref, record.to_bytes(stored.identity))
+                self._keep(stored.identity, replace(outline, is_kept=True))
+
+    def _outline(self, ref: InstanceRef, stored: StoredObject) -> Outline | None:
+        """None where it takes the whole file to tell."""
+        if stored.identity is None:
+            return None
+        with self._lock:
+            outline = self._outlines.get(stored.identity)
+            if outline is not None:
+                self._outlines.move_to_end(stored.identity)
+                return outline
+        outline = outline_of(stored, self._archive.kept(ref))
+        if outline is not None:
+            self._keep(stored.identity, outline)
+            if outline.is_worth_keeping:
+                for tell in self._walked:
+                    tell(ref.series)
+        return outline
+
+    def _keep(self, identity: str, outline: Outline) -> None:
+        with self._lock:
+            before = self._outlines.pop(identity, None)
+            self._outline_bytes += outline.bytes - (0 if before is None else before.bytes)
+            self._outlines[identity] = outline
+            while self._outline_bytes > self._max_outline_bytes and len(self._outlines) > 1:
+                _, gone = self._outlines.popitem(last=False)
+                self._outline_bytes -= gone.bytes
+
+
+def _head(stored: StoredObject) -> DicomHead | None:
+    if stored.identity is None:
+        return None
+    return head_of(FarBody(stored.read, stored.size))

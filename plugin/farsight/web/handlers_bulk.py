@@ -1,0 +1,142 @@
+"""All bulk data, or all pixel data, of instances in one answer (PS3.18 10.4.1.1.4, .6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from farsight.errors import NotAcceptable, NotFound, UnsupportedDicom
+from farsight.model import InstanceRef, Level
+from farsight.ps318.accept import Accept
+from farsight.ps318.frame_media_type import OCTET_STREAM
+from farsight.ps318.media_type import choose_bulk_data, choose_frames
+from farsight.ps318.multipart_related import Part
+from farsight.ps318.resource_path import Action, ResourcePath
+from farsight.services.holdings import Holdings
+from farsight.services.serve import ServeService
+from farsight.services.transcoding import TranscodeService
+from farsight.web.handlers_frames import Frames
+from farsight.web.messages import Request, Response
+from farsight.web.related_response import maybe_short, related
+from farsight.web.targets import accept_of, instance_of, series_of, study_of
+
+
+class BulkHandler:
+    """Answers the actions ALL_BULKDATA and PIXELDATA at every level. Every part says by its
+    Content-Location what it is.
+
+    Raises: NotFound where there is none, NotAcceptable, PacsError, ArchiveError, MalformedDicom.
+    """
+
+    def __init__(self, serve: ServeService, transcode: TranscodeService, root: str) -> None:
+        """`root`: "/dicom-web/"."""
+        self._serve = serve
+        self._transcode = transcode
+        self._root = root
+
+    def __call__(self, request: Request, path: ResourcePath) -> Response:
+        refs, warnings = self._instances(request, path)
+        accept = accept_of(request)
+        root_url = request.base_url + self._root
+        parts = _Parts(self._serve, self._transcode, refs, accept, root_url, path.action)
+        first = next(iter(parts), None)
+        if first is None:
+            what = "pixel data" if path.action is Action.PIXELDATA else "bulk data"
+            raise NotFound(f"there is no {what}")
+        root_type = first.content_type.partition(";")[0]
+        return maybe_short(related(root_type, parts), warnings, root_url)
+
+    def _instances(
+        self, request: Request, path: ResourcePath
+    ) -> tuple[list[InstanceRef], tuple[str, ...]]:
+        if path.level is Level.IMAGE:
+            return [instance_of(path)], ()
+        settled: Sequence[Holdings]
+        warnings: Collection[str]
+        if path.level is Level.STUDY:
+            settled, warnings = self._serve.study(study_of(path), request.presence)
+        else:
+            holdings = self._serve.series(series_of(path), request.presence)
+            settled = [holdings]
+            warnings = () if holdings.warning is None else (holdings.warning,)
+        refs = [
+            InstanceRef(one.series.study_instance_uid, one.series.series_instance_uid, uid)
+            for one in settled
+            for uid in one.sop_instance_uids
+        ]
+        return refs, tuple(warnings)
+
+
+class _Parts:
+    """Read anew at each run, one instance at a time."""
+
+    def __init__(
+        self,
+        serve: ServeService,
+        transcode: TranscodeService,
+        refs: Sequence[InstanceRef],
+        accept: Accept,
+        root_url: str,
+        action: Action,
+    ) -> None:
+        self._serve = serve
+        self._transcode = transcode
+        self._refs = refs
+        self._accept = accept
+        self._root_url = root_url
+        self._action = action
+
+    def __iter__(self) -> Iterator[Part]:
+        for ref in self._refs:
+            where = (
+                f"{self._root_url}studies/{ref.study_instance_uid}/series/"
+                f"{ref.series_instance_uid}/instances/{ref.sop_instance_uid}"
+            )
+            yield from self._pixels(ref, where)
+            if self._action is Action.ALL_BULKDATA:
+                yield from self._bulk(ref, where)
+
+    def _pixels(self, ref: InstanceRef, where: str) -> Iterator[Part]:
+        instance = self._serve.open(ref)
+        try:
+            index = instance.frames()
+        except UnsupportedDicom:
+            return  # has none
+        offer = choose_frames(
+            self._accept,
+            instance.header.transfer_syntax_uid,
+            single_part=False,
+            others=self._transcode.targets(instance.header),
+        )
+        numbers = range(1, index.number_of_frames + 1)
+        frames = Frames(self._transcode, instance, index, numbers, offer)
+        for number, part in zip(numbers, frames, strict=True):
+            location = ("Content-Location", f"{where}/frames/{number}")
+            yield Part((*part.headers, location), part.body)
+
+    def _bulk(self, ref: InstanceRef, where: str) -> Iterator[Part]:
+        metadata = json.loads(self._serve.instance_metadata(ref, self._root_url).json)
+        prefix = f"{where}/bulkdata/"
+        for uri in _uris(metadata):
+            found = self._serve.open(ref).bulk_data(uri.removeprefix(prefix))
+            if found.in_frames or uri == f"{prefix}7FE00010":
+                continue
+            try:
+                offer = choose_bulk_data(self._accept, found.media_type)
+            except NotAcceptable:
+                offer = choose_bulk_data(self._accept, OCTET_STREAM)
+            headers = (("Content-Type", offer.content_type), ("Content-Location", uri))
+            yield Part(headers, found.value)
+
+
+def _uris(value: Any) -> Iterator[str]:
+    """Every BulkDataURI of a data set in JSON, nested ones too."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _uris(one)
+    elif isinstance(value, dict):
+        if isinstance(uri := value.get("BulkDataURI"), str):
+            yield uri
+        for one in value.values():
+            yield from _uris(one)

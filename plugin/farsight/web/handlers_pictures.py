@@ -1,0 +1,155 @@
+"""The resources `/rendered` and `/thumbnail` at every level (PS3.18 10.4.1.1.3, 10.4.1.1.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from farsight.errors import NotAcceptable
+from farsight.imaging.jobs import ImageType
+from farsight.model import InstanceRef, Level, SeriesRef
+from farsight.ps318.accept import Accept
+from farsight.ps318.entity_tag import content_tag
+from farsight.ps318.media_type import Offer, choose_rendered
+from farsight.ps318.rendering_query import (
+    THUMBNAIL_PARAMETERS,
+    parse_rendering_query,
+    parse_thumbnail_query,
+    unknown_parameters,
+)
+from farsight.ps318.resource_path import Action, ResourcePath
+from farsight.ps318.warning import ignored_parameters, warning_value
+from farsight.services.serve import ServeService
+from farsight.services.thumbnails import ThumbnailKey, ThumbnailService
+from farsight.web.conditional import CHANGING, conditional
+from farsight.web.handlers_rendered import RenderedInstances, Rendition, rendered_together
+from farsight.web.messages import Request, Response
+from farsight.web.related_response import VARY
+from farsight.web.targets import accept_of, instance_of, series_of, study_of
+
+_SMALL = (ImageType.JPEG, ImageType.PNG, ImageType.GIF)
+_THUMBNAILS = [Offer(image_type.value) for image_type in _SMALL]
+
+
+class PictureHandler:
+    """Raises: NotFound, NotAcceptable, BadRequest, PacsError, ArchiveError, MalformedDicom."""
+
+    def __init__(
+        self,
+        serve: ServeService,
+        instances: RenderedInstances,
+        thumbnails: ThumbnailService,
+        root: str,
+    ) -> None:
+        """`root`: "/dicom-web/"."""
+        self._serve = serve
+        self._instances = instances
+        self._thumbnails = thumbnails
+        self._root = root
+
+    def __call__(self, request: Request, path: ResourcePath) -> Response:
+        if path.action is Action.THUMBNAIL:
+            return self._thumbnail(request, path)
+        return self._rendered(request, path)
+
+    # ---- thumbnails
+
+    def at_once(self, request: Request, path: ResourcePath) -> Response | None:
+        """A thumbnail drawn before. Raises: NotAcceptable, InvalidParameter."""
+        if path.level is Level.STUDY:
+            return None
+        key = self._key(request, path, series_of(path))
+        picture = self._thumbnails.at_hand(key)
+        return None if picture is None else self._picture(request, key, picture)
+
+    def _thumbnail(self, request: Request, path: ResourcePath) -> Response:
+        if path.level is Level.STUDY:
+            series = self._thumbnails.series_of(study_of(path))
+        else:
+            series = series_of(path)
+        key = self._key(request, path, series)
+        return self._picture(request, key, self._thumbnails.picture(key))
+
+    def _key(self, request: Request, path: ResourcePath, series: SeriesRef) -> ThumbnailKey:
+        offer = choose_rendered(accept_of(request), _THUMBNAILS)
+        query = parse_thumbnail_query(request.query)
+        if len(path.frames) > 1:
+            raise NotAcceptable("a thumbnail is of one frame")
+        return ThumbnailKey(
+            series,
+            ImageType(offer.media_type),
+            query,
+            path.sop_instance_uid or "",
+            path.frames[0] if path.frames else 0,
+        )
+
+    def _picture(self, request: Request, key: ThumbnailKey, picture: bytes) -> Response:
+        headers = [("Content-Type", key.image_type.value), VARY]
+        unknown = unknown_parameters(request.query, THUMBNAIL_PARAMETERS)
+        headers += self._warnings(request, ignored_parameters(unknown))
+        response = Response(200, tuple(headers), picture)
+        return conditional(request, response, content_tag(picture), CHANGING)
+
+    # ---- rendered
+
+    def _rendered(self, request: Request, path: ResourcePath) -> Response:
+        query = parse_rendering_query(request.query)
+        accept = accept_of(request)
+        warnings = ignored_parameters(unknown_parameters(request.query))
+        if path.level is Level.IMAGE:
+            rendition = self._instances.choose(instance_of(path), path.frames, accept, query)
+            response = self._instances.response(request, rendition)
+            if rendition.note:
+                warnings.append(rendition.note)
+            return response.with_headers(*self._warnings(request, warnings))
+        refs, short = self._all(request, path)
+        renditions, refused = self._choose_each(refs, accept, request)
+        if refused:
+            left_out = f"{len(refused)} of {len(refs)} instances have no acceptable representation"
+            short = [*short, f"{left_out}: {refused[0]}"]
+        warnings += [rendition.note for rendition in renditions if rendition.note][:1]
+        response = rendered_together(self._instances, renditions)
+        if short:
+            response = Response(206, response.headers, response.body)
+        return response.with_headers(*self._warnings(request, [*short, *warnings]))
+
+    def _choose_each(
+        self, refs: list[InstanceRef], accept: Accept, request: Request
+    ) -> tuple[list[Rendition], list[str]]:
+        """Those that can be shown as the client likes, and why the others can't.
+
+        Raises: NotAcceptable where none can.
+        """
+        query = parse_rendering_query(request.query)
+        renditions: list[Rendition] = []
+        refused: list[str] = []
+        for ref in refs:
+            try:
+                renditions.append(self._instances.choose(ref, (), _in_parts(accept), query))
+            except NotAcceptable as error:
+                refused.append(str(error))
+        if not renditions:
+            raise NotAcceptable(refused[0] if refused else "there is nothing to render")
+        return renditions, refused
+
+    def _all(self, request: Request, path: ResourcePath) -> tuple[list[InstanceRef], list[str]]:
+        if path.level is Level.STUDY:
+            settled, warnings = self._serve.study(study_of(path), request.presence)
+        else:
+            holdings = self._serve.series(series_of(path), request.presence)
+            settled = [holdings]
+            warnings = () if holdings.warning is None else (holdings.warning,)
+        refs = [
+            InstanceRef(one.series.study_instance_uid, one.series.series_instance_uid, uid)
+            for one in settled
+            for uid in one.sop_instance_uids
+        ]
+        return refs, list(warnings)
+
+    def _warnings(self, request: Request, texts: Collection[str]) -> list[tuple[str, str]]:
+        root_url = request.base_url + self._root
+        return [("Warning", warning_value(root_url, text)) for text in texts]
+
+
+def _in_parts(accept: Accept) -> Accept:
+    """Single media types as a client may name them, meant for the parts: there are many."""
+    return tuple(tuple(media_range.for_parts() for media_range in ranges) for ranges in accept)

@@ -1,0 +1,90 @@
+"""ETag, If-None-Match, ranges of what has a tag, and gzip."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from fakes.series_source import part10
+from farsight.dicom.part10 import parse_object
+from farsight.ps318.entity_tag import content_tag
+from farsight.web.byte_range import with_range
+from farsight.web.conditional import CHANGING, conditional, instance_tag, matches
+from farsight.web.content_coding import zipped
+from farsight.web.messages import Request, Response
+from sample_files import ct_slice
+
+TAG = content_tag(b"something")
+WHOLE = Response(200, (("Content-Type", "text/plain"), ("Vary", "Accept")), b"something")
+
+
+def asked(**headers: str) -> Request:
+    return Request("GET", "/", headers={name.replace("_", "-"): v for name, v in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [
+        (None, False),
+        (TAG, True),
+        (f"W/{TAG}", True),
+        (f'"other", {TAG}', True),
+        ("*", True),
+        ('"other"', False),
+        (TAG.strip('"'), False),
+        ("", False),
+    ],
+)
+def test_if_none_match(header: str | None, known: bool) -> None:
+    assert matches(header, TAG) is known
+
+
+def test_what_a_client_has_is_not_sent_again() -> None:
+    response = conditional(asked(if_none_match=TAG), WHOLE, TAG, CHANGING)
+    assert (response.status, response.body) == (304, b"")
+    assert (response.header("ETag"), response.header("Cache-Control")) == (TAG, CHANGING)
+    assert response.header("Vary") == "Accept"  # RFC 9110 15.4.5
+
+
+def test_what_it_has_not_is_sent_with_its_tag() -> None:
+    response = conditional(asked(if_none_match='"other"'), WHOLE, TAG, CHANGING)
+    assert (response.status, response.body, response.header("ETag")) == (200, b"something", TAG)
+
+
+def test_an_error_is_sent_whatever_a_client_has() -> None:
+    gone = Response(404, (), b"gone")
+    assert conditional(asked(if_none_match="*"), gone, TAG, CHANGING).status == 404
+
+
+def test_the_tag_of_an_instance_stays_and_another_object_has_another() -> None:
+    data = part10(ct_slice(1))
+    first, again = parse_object(data), parse_object(data)
+    assert instance_tag(first, "-f1") == instance_tag(first, "-f1")
+    assert instance_tag(first, "-f1") != instance_tag(first, "-f2")
+    assert instance_tag(first) != instance_tag(again)
+
+
+def test_the_tag_of_content_is_of_the_content() -> None:
+    assert content_tag(b"something") == content_tag(memoryview(b"something")) != content_tag(b"")
+
+
+@pytest.mark.parametrize(
+    ("if_range", "status"), [(TAG, 206), ('"other"', 200), ("Sat, 21 Nov 2026 00:00:00 GMT", 200)]
+)
+def test_a_range_of_what_the_client_has_the_rest_of(if_range: str, status: int) -> None:
+    request = asked(range="bytes=1-3", if_range=if_range)
+    response = with_range(request, (), b"something", TAG)
+    assert response.status == status
+    assert response.body == (b"ome" if status == 206 else b"something")
+
+
+def test_gzip_where_it_is_taken_and_worth_it() -> None:
+    long = Response(200, (("Content-Type", "text/plain"),), b"something" * 1000)
+    response = zipped(asked(accept_encoding="br, gzip"), long)
+    assert response.header("Content-Encoding") == "gzip"
+    assert isinstance(response.body, bytes)
+    assert gzip.decompress(response.body) == long.body
+    assert zipped(asked(accept_encoding="gzip;q=0"), long) is long
+    assert zipped(asked(), long) is long
+    assert zipped(asked(accept_encoding="gzip"), WHOLE) is WHOLE

@@ -1,0 +1,82 @@
+"""Reading Orthanc's files where they lie: only what is certainly the file meant."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zlib
+from pathlib import Path
+
+import pytest
+
+from farsight.adapters.storage_area import Attachment, StorageArea, StorageError
+from multi_frame import slice_bytes
+
+NAME = str(uuid.UUID(int=0xABCD << 112))
+DATA = slice_bytes(1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / NAME[:2] / NAME[2:4] / NAME
+    path.parent.mkdir(parents=True)
+    path.write_bytes(DATA)
+    return path
+
+
+def test_any_piece(tmp_path: Path, path: Path) -> None:
+    stored = StorageArea(tmp_path).open(Attachment(NAME, len(DATA)))
+    assert stored is not None
+    assert (stored.identity, stored.size) == (NAME, len(DATA))
+    assert stored.read(0, len(DATA)) == DATA
+    assert stored.read(128, 4) == b"DICM"
+    assert stored.read(len(DATA), 0) == b""
+    with pytest.raises(StorageError):
+        stored.read(len(DATA) - 1, 2)
+
+
+def test_a_deleted_file_stays_readable_while_open(tmp_path: Path, path: Path) -> None:
+    area = StorageArea(tmp_path)
+    stored = area.open(Attachment(NAME, len(DATA)))
+    assert stored is not None
+    path.unlink()
+    assert stored.read(0, len(DATA)) == DATA
+    assert area.open(Attachment(NAME, len(DATA))) is None
+
+
+def test_descriptors_are_closed(tmp_path: Path, path: Path) -> None:
+    area = StorageArea(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    for size in (len(DATA), len(DATA) + 1):
+        for _ in range(20):
+            area.open(Attachment(NAME, size))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_is_not_the_file_as_it_came(tmp_path: Path, path: Path) -> None:
+    area = StorageArea(tmp_path)
+    assert area.open(Attachment(NAME, len(DATA) + 1)) is None, "of another size"
+    assert area.open(Attachment(NAME, len(DATA), is_file=False)) is None
+    assert area.open(Attachment("../../etc/passwd", len(DATA))) is None, "no UUID"
+    path.write_bytes(zlib.compress(DATA))
+    assert area.open(Attachment(NAME, len(DATA))) is None, "compressed"
+    path.write_bytes(bytes(len(DATA)))
+    assert area.open(Attachment(NAME, len(DATA))) is None, "no DICOM"
+    path.write_bytes(b"short")
+    assert area.open(Attachment(NAME, 5)) is None
+    assert StorageArea(tmp_path / "nowhere").open(Attachment(NAME, len(DATA))) is None
+
+
+def test_what_is_there_and_cannot_be_read(tmp_path: Path, path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)  # a loop: ELOOP
+    with pytest.raises(StorageError, match="ELOOP"):
+        StorageArea(tmp_path).open(Attachment(NAME, len(DATA)))
+
+
+def test_a_file_that_shrinks(tmp_path: Path, path: Path) -> None:
+    stored = StorageArea(tmp_path).open(Attachment(NAME, len(DATA)))
+    assert stored is not None
+    os.truncate(path, 1000)
+    with pytest.raises(StorageError, match="ends too early"):
+        stored.read(0, len(DATA))
