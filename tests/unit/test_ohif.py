@@ -128,6 +128,14 @@ class TestRebasing:
         assert '"routerBasename": "/a/b.c/"' in config
         assert '"dicomwebRoot": "/pacs/dicom-web"' in config
 
+    def test_thumbnails_are_asked_of_the_server(self, ohif: OhifHandler) -> None:
+        """Both settings: one alone decodes a frame of every series, or asks for no image type."""
+        config = text(get(ohif, "/ohif/app-config.js"))
+        assert re.findall(r"^ +(thumbnail[A-Za-z]+: '.*'),$", config, re.MULTILINE) == [
+            "thumbnailRendering: 'thumbnail'",
+            "thumbnailRequestStrategy: 'fetch'",
+        ]
+
     @pytest.mark.parametrize("root", ["ohif/", "/ohif", "/o hif/", '/"/', "/../", "//", "/é/", ""])
     def test_roots_that_need_escaping_are_refused(self, dist: Path, root: str) -> None:
         with pytest.raises(SettingsError, match="root of OHIF"):

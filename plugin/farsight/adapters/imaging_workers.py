@@ -82,7 +82,7 @@ class ImagingWorkers:
     def _take(self) -> _Worker:
         deadline = time.monotonic() + self._timeout_s
         with self._changed:
-            while not self._idle:
+            while (rested := self._rested()) is None:
                 if self._closed.is_set():
                     raise ImagingBusy("the server is stopping")
                 if len(self._all) + self._starting < self._most:
@@ -91,7 +91,7 @@ class ImagingWorkers:
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise ImagingBusy("every imaging worker is busy, try again later")
             else:
-                return self._idle.pop()
+                return rested
         try:
             worker = _Worker(self._max_bytes)
         except OSError as error:
@@ -103,6 +103,15 @@ class ImagingWorkers:
         with self._changed:
             self._all.add(worker)
         return worker
+
+    def _rested(self) -> _Worker | None:
+        """One that has nothing to do; those that were killed meanwhile are left out."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.lives():
+                return worker
+            self._all.discard(worker)
+        return None
 
     def _give_back(self, worker: _Worker) -> None:
         with self._changed:
@@ -200,6 +209,9 @@ class _Worker:
         if sum(sizes) > _LARGEST_ANSWER:
             raise ValueError("no answer")
         return outcome, [_read(self._out, size) for size in sizes]
+
+    def lives(self) -> bool:
+        return self._process.poll() is None
 
     def exit_code(self) -> int | None:
         try:
