@@ -5,6 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("reading", "http_servers", "dimse", "gateway", "retrieve", "search"):
+for name in ("reading", "http_servers", "dimse", "gateway", "serving", "retrieve", "search"):
     print(f"\n## {name}\n", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

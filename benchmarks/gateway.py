@@ -1,10 +1,8 @@
-"""Farsight beside `getscu` and beside the official DICOMweb plugin over the same store.
+"""Farsight beside `getscu`: series metadata of CT slices that only the PACS has, by the full door.
 
     python -m benchmarks.gateway [--slices 300] [--rounds 5]
 
-Cold: series metadata of CT slices that only the PACS has, through the full door, beside `getscu`
-of the same series. Warm: frames and series metadata from both doors, beside the official plugin,
-which runs in the same Orthanc under another root. Rounds are interleaved; medians are printed.
+Rounds are interleaved; medians are printed. What is here already: benchmarks.serving.
 ORTHANC_COMMAND and FARSIGHT_SITE choose another Orthanc, as in the tests.
 """
 
@@ -12,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -27,16 +24,14 @@ import requests
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "plugin")]
 
 from orthanc_process import (  # noqa: E402
-    PLUGINS,
     OrthancProcess,
     free_port,
     gateway_configuration,
     running_orthanc,
 )
 from pacs_peers import PEERS, Peer  # noqa: E402
-from sample_files import instance_uid, series_uid, study_uid, write_series  # noqa: E402
+from sample_files import series_uid, study_uid, write_series  # noqa: E402
 
-FRAME_ACCEPT = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 SERIES = f"studies/{study_uid()}/series/{series_uid()}"
 
 
@@ -83,17 +78,6 @@ def metadata(url: str, encoding: str) -> int:
     return len(answer.json())
 
 
-def wrk_rate(url: str, connections: int, accept: str, encoding: str = "identity") -> float:
-    headers = ["-H", f"Accept: {accept}", "-H", f"Accept-Encoding: {encoding}"]
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", "-d2s", *headers, url],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "Non-2xx" not in done.stdout, done.stdout
-    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    return float(found.group(1)) if found else 0.0
-
-
 def measure_cold(kind: str, files: list[Path], rounds: int, work: Path) -> None:
     with ExitStack() as stack:
         dicom_port = free_port()
@@ -118,50 +102,6 @@ def measure_cold(kind: str, files: list[Path], rounds: int, work: Path) -> None:
         wait_stored(gateway, len(files))
 
 
-def measure_warm(files: list[Path], rounds: int, work: Path) -> None:
-    configuration = gateway_configuration({}, DicomWeb={"Enable": True, "Root": "/official/"})
-    configuration["Plugins"].append(str(PLUGINS / "libOrthancDicomWeb.so"))
-    with running_orthanc(work / "warm", configuration) as gateway:
-        for file in files:
-            gateway.store(file.read_bytes())
-        roots = {
-            "official plugin": f"{gateway.url}/official/",
-            "Orthanc door": f"{gateway.url}/dicom-web/",
-            "full door": f"{gateway.full_door_url}/dicom-web/",
-        }
-        rates = {name: warm_rates(root, 1) for name, root in roots.items()}  # warms up
-        for name in rates:
-            rates[name] = []
-        for _ in range(rounds):
-            for name, root in roots.items():
-                rates[name].append(warm_rates(root, len(files)))
-        print_warm(rates)
-
-
-def warm_rates(root: str, slices: int) -> list[float]:
-    frame = f"{root}{SERIES}/instances/{instance_uid(slices // 2 or 1)}/frames/1"
-    frames = [wrk_rate(frame, connections, FRAME_ACCEPT) for connections in (1, 8, 32)]
-    series = f"{root}{SERIES}/metadata"
-    metadata(series, "identity")
-    kinds = ("identity", "gzip")
-    return [*frames, *(wrk_rate(series, 1, "application/dicom+json", kind) for kind in kinds)]
-
-
-def print_warm(rates: dict[str, list[list[float]]]) -> None:
-    heads = ("frames c1", "frames c8", "frames c32", "metadata", "metadata gzip")
-    print("\n| per second | " + " | ".join(heads) + " |\n|---|" + "---:|" * len(heads))
-    medians = {
-        name: [statistics.median(column) for column in zip(*rows, strict=True)]
-        for name, rows in rates.items()
-    }
-    for name, row in medians.items():
-        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |")
-    base = medians["official plugin"]
-    for name in ("Orthanc door", "full door"):
-        ratios = [f"{a / b:.1f}×" for a, b in zip(medians[name], base, strict=True)]
-        print(f"| {name} / official | " + " | ".join(ratios) + " |", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slices", type=int, default=300)
@@ -173,7 +113,6 @@ def main() -> None:
         print("| PACS | getscu s | cold /metadata s | ratio |\n|---|---:|---:|---:|")
         for kind in ("dcmqrscp", "orthanc"):
             measure_cold(kind, files, options.rounds, work)
-        measure_warm(files, options.rounds, work)
 
 
 if __name__ == "__main__":

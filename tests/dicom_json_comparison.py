@@ -27,6 +27,12 @@ JUSTIFIED = {
 }
 
 
+def _value(parsed: DicomObject, path: str) -> bytes | memoryview:
+    """Of encapsulated pixels, which are served frame by frame, the fragments as they stand."""
+    found = find_bulk_data(parsed, path)
+    return found.holder.view(found.tag) if found.in_frames else found.value
+
+
 class Comparison:
     """Walks two readings of one object side by side."""
 
@@ -38,7 +44,7 @@ class Comparison:
         self.parsed = parsed
         self.seen: set[str] = set()
         self._root = root
-        self._fetch = fetch or (lambda uri: find_bulk_data(parsed, uri.removeprefix(root)).value)
+        self._fetch = fetch or (lambda uri: _value(parsed, uri.removeprefix(root)))
 
     def compare(self, ours: dict[str, Any], theirs: Dataset, path: str = "") -> None:
         elements = [e for e in theirs if e.tag.group > 2 and e.tag.element != 0]

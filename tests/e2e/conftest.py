@@ -16,21 +16,27 @@ from ohif_dist import ohif_dist
 from orthanc_process import OrthancProcess, gateway_configuration, running_orthanc
 from pacs_peers import AE_TITLE, orthanc_pacs
 
+REAL_FILES = ("CT_small.dcm", "MR_small_jp2klossless.dcm", "waveform_ecg.dcm")
 VIEWPORT = {"width": 1280, "height": 800}
 
 
 @pytest.fixture(scope="session")
 def pacs_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """What the PACS holds: a phantom of two series, and two real images, one of them JPEG 2000."""
+    """What the PACS holds: a phantom of two series, another that is never opened, a document,
+    and real files: two images, one of them JPEG 2000, and an ECG."""
     study = phantom.study_attributes(1, "Phantom^Thorax", "CT thorax", "20240229")
+    other = phantom.study_attributes(2, "Phantom^Unopened", "CT chest", "20240301")
     images = [
         *phantom.ct_series(study, 1, "axial 2 mm", 200),
         *phantom.ct_series(study, 2, "axial 10 mm", 12),
+        *phantom.ct_series(other, 1, "axial 5 mm", 20),
+        *phantom.ct_series(other, 2, "axial 20 mm", 6),
+        phantom.pdf_report(phantom.study_attributes(3, "Phantom^Report", "Report", "20240302")),
     ]
     directory = tmp_path_factory.mktemp("pacs-files")
     for number, image in enumerate(images):
         (directory / f"{number:04}.dcm").write_bytes(image)
-    real = [get_testdata_file(name) for name in ("CT_small.dcm", "MR_small_jp2klossless.dcm")]
+    real = [get_testdata_file(name) for name in REAL_FILES]
     return [*sorted(directory.iterdir()), *(Path(str(path)) for path in real)]
 
 

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 #: Side of the square image, pixels.
 SIDE = 256
@@ -79,6 +79,47 @@ def ct_slice(
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     buffer = io.BytesIO()
     image.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def green_page() -> bytes:
+    """A PDF of one page that is green all over; its title is "Green page"."""
+    paint = b"0 0.6 0 rg 0 0 400 400 re f"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 400 400] /Contents 4 0 R >>",
+        b"<< /Length %d >>\nstream\n%b\nendstream" % (len(paint), paint),
+        b"<< /Title (Green page) >>",
+    ]
+    file, places = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        places.append(len(file))
+        file += b"%d 0 obj\n%b\nendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    trailer = b"trailer\n<< /Size 6 /Root 1 0 R /Info 5 0 R >>\nstartxref\n%d\n%%%%EOF\n"
+    return file + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer % len(file)
+
+
+def pdf_report(study: Dataset) -> bytes:
+    """That PDF as an object of the study, Part 10 bytes."""
+    report = Dataset()
+    report.update(study)
+    report.update(series_attributes(study, 1, "Report"))
+    report.SOPClassUID = EncapsulatedPDFStorage
+    report.SOPInstanceUID = f"{report.SeriesInstanceUID}.1"
+    report.Modality, report.InstanceNumber = "DOC", 1
+    report.ConversionType, report.BurnedInAnnotation = "SD", "NO"
+    report.ContentDate, report.ContentTime = "20240302", "101500"
+    report.AcquisitionDateTime, report.DocumentTitle = "", "Green page"
+    report.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    document = green_page()
+    report.EncapsulatedDocumentLength = len(document)
+    report.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
+    report.file_meta = FileMetaDataset()
+    report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = io.BytesIO()
+    report.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 

@@ -64,6 +64,9 @@ def test_study_list(viewer: Viewer, screenshot: Screenshot) -> None:
     found = {(row.patient, row.date, row.modalities, row.instances) for row in rows}
     assert found == {
         ("Phantom, Thorax", "29-Feb-2024 10:15 AM", "CT", "212"),
+        ("Phantom, Unopened", "01-Mar-2024 10:15 AM", "CT", "26"),
+        ("Phantom, Report", "02-Mar-2024 10:15 AM", "DOC", "1"),
+        ("Anonymous", "25-Jan-2013 10:59 AM", "ECG", "1"),
         ("CompressedSamples, MR1", "26-Aug-2004 06:50 PM", "MR", "1"),
         ("CompressedSamples, CT1", "19-Jan-2004 07:27 AM", "CT", "1"),
     }

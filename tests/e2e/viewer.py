@@ -33,7 +33,7 @@ ALLOWED = ("net::ERR_ABORTED",)
 #: container starting beside us); OHIF asks again for the images it still needs.
 ALLOWED_AFTER_NETWORK_CHANGE = ("net::ERR_NETWORK_CHANGED", "TypeError: Failed to fetch")
 
-_WITHOUT_TOUR = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
+_WITHOUT_TOUR = "window.localStorage?.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
 _POSITION = re.compile(r"(?:I:\s*(\d+)\s*\(\s*)?\b(\d+)/(\d+)\b")
 _WINDOW = re.compile(r"W:\s*(-?[\d.]+)\s*L:\s*(-?[\d.]+)")
 #: The canvas at the centre of every pixel of an image that is shown whole and centred.
@@ -50,6 +50,17 @@ _SAMPLED = """(canvas, [rows, columns]) => {
       grey[row * columns + column] = String.fromCharCode(rgba[4 * (y * width + x)]);
     }
   return btoa(grey.join(''));
+}"""
+
+_WIDTHS = "images => images.map(image => image.naturalWidth)"
+_LOADED = "images => images.map(image => image.complete && image.naturalWidth > 0)"
+_SIZE = "image => [image.naturalHeight, image.naturalWidth]"
+_GREYS = """image => {
+  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+  const context = canvas.getContext('2d');
+  context.drawImage(image, 0, 0);
+  const rgba = context.getImageData(0, 0, canvas.width, canvas.height).data;
+  return Array.from({length: canvas.width * canvas.height}, (_, at) => rgba[4 * at]);
 }"""
 
 
@@ -124,6 +135,14 @@ class Viewer:
     def open_from_list(self, patient: str) -> None:
         self._row(patient).dblclick()
 
+    def select_in_list(self, patient: str) -> None:
+        """A click on its line, which shows what is in the study beside the list."""
+        self._row(patient).click()
+
+    def widths(self, images: Locator) -> list[int]:
+        """Pixels of what each has loaded; 0 where nothing has come yet."""
+        return [int(width) for width in images.evaluate_all(_WIDTHS)]
+
     def rows(self) -> list[StudyRow]:
         cells = self._row("").evaluate_all(
             "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"
@@ -140,6 +159,16 @@ class Viewer:
     def thumbnails(self) -> Locator:
         """One per series of the open study: modality, description, number, images."""
         return self.page.locator('[data-cy="study-browser-thumbnail"]')
+
+    def pictures(self) -> list[np.ndarray]:
+        """What the thumbnails show, rows by columns of grey levels 0 to 255, once all have one."""
+        images = self.thumbnails().locator("img")
+        expect(images).to_have_count(self.thumbnails().count())
+        self.wait_until("every picture has come", lambda: all(images.evaluate_all(_LOADED)))
+        return [
+            np.array(image.evaluate(_GREYS), np.uint8).reshape(image.evaluate(_SIZE))
+            for image in images.all()
+        ]
 
     @property
     def _overlays(self) -> Locator:
