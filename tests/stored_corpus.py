@@ -38,7 +38,9 @@ class Stored:
     @property
     def has_pixels(self) -> bool:
         """Whether any are in the data set: some files of the collection have lost theirs."""
-        return bool({"PixelData", "FloatPixelData", "DoubleFloatPixelData"} & set(self.theirs.dir()))
+        return bool(
+            {"PixelData", "FloatPixelData", "DoubleFloatPixelData"} & set(self.theirs.dir())
+        )
 
     @property
     def frames(self) -> int:

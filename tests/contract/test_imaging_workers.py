@@ -73,7 +73,7 @@ def test_what_is_no_frame_is_an_error_and_the_worker_stays(workers: ImagingWorke
 
 def test_a_region_outside_names_its_parameter(workers: ImagingWorkers) -> None:
     query = RenderingQuery(viewport=Viewport(10, 10, Region(64, 0, None, None)))
-    with pytest.raises(InvalidParameter, match="viewport.*outside"):
+    with pytest.raises(InvalidParameter, match=r"viewport.*outside"):
         workers.run(RenderJob((picture(),), query, ImageType.PNG), (frame(),))
 
 

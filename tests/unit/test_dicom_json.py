@@ -32,6 +32,7 @@ from farsight.ps318.dicom_json import (
     object_attributes,
     object_json,
     rebase,
+    with_available_syntax,
 )
 from farsight.ps318.fragment_cache import FragmentCache
 from farsight.ps318.json_values import value_json
@@ -381,3 +382,12 @@ def test_the_cache_is_bounded_and_keeps_what_is_used() -> None:
         assert cache.get("kept") == "x"
     assert len(cache._young) + len(cache._old) < 100_000 / 350
     assert cache.get(0) is None
+
+
+def test_of_video_it_is_told_what_can_be_had() -> None:
+    plain = '{"00080018":{"vr":"UI","Value":["1.2"]},"00100010":{"vr":"PN"}}'
+    told = json.loads(with_available_syntax(plain, "1.2.840.10008.1.2.4.102"))
+    assert list(told) == ["00080018", "00083002", "00100010"]
+    assert told["00083002"] == {"vr": "UI", "Value": ["1.2.840.10008.1.2.4.102"]}
+    own = '{"00083002":{"vr":"UI","Value":["1.2.840.10008.1.2.1"]}}'
+    assert with_available_syntax(own, "1.2.840.10008.1.2.4.102") == own

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from farsight.errors import PayloadTooLarge, SettingsError
+from farsight.errors import MalformedDicom, PayloadTooLarge, SettingsError
 from farsight.ps318.multipart_related import Part, RelatedBody
 from farsight.web.base_url import BaseUrl
 from farsight.web.credentials import Credentials
@@ -398,3 +398,21 @@ def test_a_slow_stream_does_not_hold_up_others(open_door: Open) -> None:
     release.set()
     assert b"last" in answer.read()
     connection.close()
+
+
+def test_an_answer_that_ends_early_is_one_line_in_the_log(
+    open_door: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"first"
+        raise MalformedDicom("the second object can't be read")
+
+    door = open_door(lambda _request: streamed(chunks()))
+    connection = connect(door)
+    connection.request("GET", "/x/short")
+    with pytest.raises(http.client.IncompleteRead):
+        connection.getresponse().read()
+    connection.close()
+    said = [record.getMessage() for record in caplog.records if record.name == "farsight.web"]
+    assert said == ["an answer ended early: the second object can't be read"]
+    assert not any(record.exc_info for record in caplog.records)

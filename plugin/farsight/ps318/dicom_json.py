@@ -219,3 +219,13 @@ def identifier_attributes(
 def attributes_json(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Rows of attributes as the JSON array that QIDO-RS answers with (PS3.18 F.2.1)."""
     return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def with_available_syntax(text: str, transfer_syntax_uid: str) -> str:
+    """The same data set with Available Transfer Syntax UID (0008,3002), unless it has that.
+
+    Of video viewers have to know it before they ask for any (PS3.18 8.7.3.4, PS3.4 C.6.1.1.5.2).
+    """
+    attributes = json.loads(text)
+    attributes.setdefault("00083002", {"vr": "UI", "Value": [transfer_syntax_uid]})
+    return json.dumps(dict(sorted(attributes.items())), ensure_ascii=False, separators=(",", ":"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from farsight.dicom.elements import DicomObject, Instance
 from farsight.errors import NotAcceptable, NotFound, UnsupportedDicom
@@ -26,6 +27,8 @@ from farsight.services.serve import ServeService
 
 #: Of all frames of an animation, drawn.
 _MOST_ANIMATED_BYTES = 512 << 20
+#: Frames that one presentation state may show.
+_MOST_SHOWN = 10_000
 _REPRESENTATIVE_FRAME = 0x00286010
 
 
@@ -36,6 +39,29 @@ class Shot:
     image: InstanceRef
     frame_number: int
     state: InstanceRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FramesOf(Sequence[Shot]):
+    """All frames of one instance, each made when it is asked for: a slide may have a million, and
+    a hostile file claims more."""
+
+    image: InstanceRef
+    number_of_frames: int
+    state: InstanceRef | None = None
+
+    def __len__(self) -> int:
+        return self.number_of_frames
+
+    @overload
+    def __getitem__(self, at: int) -> Shot: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Shot]: ...
+    def __getitem__(self, at: int | slice) -> Shot | list[Shot]:
+        numbers_ = range(1, self.number_of_frames + 1)[at]
+        if isinstance(numbers_, int):
+            return Shot(self.image, numbers_, self.state)
+        return [Shot(self.image, number, self.state) for number in numbers_]
 
 
 class RenderService:
@@ -56,18 +82,17 @@ class RenderService:
         """For documents, which are read whole."""
         return self._serve.instance(ref)
 
-    def shots(self, ref: InstanceRef, header: Instance) -> list[Shot]:
+    def shots(self, ref: InstanceRef, header: Instance) -> Sequence[Shot]:
         """All that is to be seen of an instance; empty where it is no image."""
         kind = kind_of(header)
         if kind in (Kind.IMAGE, Kind.MULTI_FRAME):
-            return [Shot(ref, number) for number in range(1, frames_said(header) + 1)]
+            return FramesOf(ref, frames_said(header))
         if not is_presentation_state(header):
             return []
-        return [
-            Shot(image, number, ref)
-            for image, frames in self._shown_by(ref, header)
-            for number in frames
-        ]
+        shown = self._shown_by(ref, header)
+        if sum(len(frames) for _, frames in shown) > _MOST_SHOWN:
+            raise NotAcceptable(f"the presentation state shows more than {_MOST_SHOWN} frames")
+        return [Shot(image, number, ref) for image, frames in shown for number in frames]
 
     def _shown_by(
         self, ref: InstanceRef, header: Instance

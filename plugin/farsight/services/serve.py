@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from farsight.dicom.elements import DicomObject, Instance
+from farsight.dicom.transfer_syntax import VIDEO
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
-from farsight.ps318.dicom_json import DicomJson
+from farsight.ps318.dicom_json import DicomJson, with_available_syntax
 from farsight.services.holdings import Holdings
 from farsight.services.kept_metadata import KeptMetadata, read_kept
 from farsight.services.metadata_cache import CachedSeries, MetadataCache
@@ -117,7 +118,7 @@ class ServeService:
     def instance_metadata(self, ref: InstanceRef, root: str) -> Metadata:
         """`root`: absolute URL of the service with its trailing slash, for BulkDataURIs."""
         header = self._retrieve.reader.header(ref)
-        return Metadata(_array([self._json.encode(header, _bulk_data_root(root, ref))]))
+        return Metadata(_array([self._row(ref.series, header, root).json]))
 
     def series_metadata(self, series: SeriesRef, root: str, presence: Presence) -> Metadata:
         """The metadata of every instance, in the order of their instance numbers."""
@@ -222,6 +223,8 @@ class ServeService:
         bulk_data_root = _bulk_data_root(root, ref)
         number = instance.number(_INSTANCE_NUMBER)
         text = complete(self._json.encode(instance, bulk_data_root), bulk_data_root)
+        if instance.transfer_syntax_uid in VIDEO:
+            text = with_available_syntax(text, instance.transfer_syntax_uid)
         return _Row(number is None, number or 0, uid, text)
 
     def _keep(self, series: SeriesRef, root: str, cached: CachedSeries) -> None:

@@ -211,6 +211,8 @@ class FullDoor:
             elif answer.first is not _END:
                 await self._stream(answer.first, answer.rest, receive, send)
             await send({"type": "http.response.body", "body": b""})
+        except FarsightError as error:  # left without an end, so that the client sees it
+            LOG.warning("an answer ended early: %s", error)
         finally:
             close = getattr(answer.rest, "close", None)
             if close is not None:

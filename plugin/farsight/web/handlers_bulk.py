@@ -109,6 +109,7 @@ class _Parts:
             single_part=False,
             others=self._transcode.targets(instance.header),
         )
+        index.extents(index.number_of_frames)  # all are there, before the first is sent
         numbers = range(1, index.number_of_frames + 1)
         frames = Frames(self._transcode, instance, index, numbers, offer)
         for number, part in zip(numbers, frames, strict=True):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from farsight.dicom.elements import Instance
 from farsight.errors import InvalidParameter, NotAcceptable, NotFound
 from farsight.imaging.jobs import ImageType
 from farsight.model import InstanceRef
@@ -13,10 +15,10 @@ from farsight.ps318.entity_tag import content_tag
 from farsight.ps318.media_type import Offer, choose_rendered
 from farsight.ps318.multipart_related import Part
 from farsight.ps318.rendering_query import IccProfile, RenderingQuery
-from farsight.services.rendering import RenderService, Shot
+from farsight.services.rendering import FramesOf, RenderService, Shot
 from farsight.services.renditions import Kind, kind_of, offers_of
 from farsight.web.byte_range import with_range
-from farsight.web.conditional import UNCHANGING, conditional
+from farsight.web.conditional import UNCHANGING, conditional, instance_tag, matches
 from farsight.web.documents import Body, document_body, document_type
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import VARY, related
@@ -29,6 +31,7 @@ class Rendition:
     """One instance, or frames of it, in the representation chosen. note: what isn't shown of it."""
 
     ref: InstanceRef
+    header: Instance
     kind: Kind
     shots: Sequence[Shot]
     offer: Offer
@@ -62,7 +65,10 @@ class RenderedInstances:
         if shots and kind is Kind.OTHER:  # a presentation state: shown as what it shows
             kind = Kind.IMAGE if len(shots) == 1 else Kind.MULTI_FRAME
         if state is not None:
-            shots = [replace(shot, state=state) for shot in shots]
+            if isinstance(shots, FramesOf):
+                shots = replace(shots, state=state)
+            else:
+                shots = [replace(shot, state=state) for shot in shots]
         media_type = document_type(self._render, ref, header, kind)
         offers = offers_of(kind, media_type, frames=len(frames))
         if shots and shots[0].state is not None:
@@ -75,9 +81,9 @@ class RenderedInstances:
             shot = self._render.representative(shots, header)
             note = f"frame {shot.frame_number} of {len(shots)} is shown"
             shots = [shot]
-        return Rendition(ref, kind, shots, offer, query, note)
+        return Rendition(ref, header, kind, shots, offer, query, note)
 
-    def _chosen(self, shots: list[Shot], frames: Sequence[int], kind: Kind) -> list[Shot]:
+    def _chosen(self, shots: Sequence[Shot], frames: Sequence[int], kind: Kind) -> list[Shot]:
         if kind not in (Kind.IMAGE, Kind.MULTI_FRAME):
             raise NotAcceptable(f"frames of a {kind.value} can't be rendered")
         if max(frames) > len(shots):
@@ -111,9 +117,12 @@ class RenderedInstances:
         """The answer for one instance, ranges included: players of video ask for them."""
         if rendition.offer.multipart:
             return related(rendition.offer.media_type, _Parts(self, (rendition,)))
+        tag = _tag_before(rendition)
+        if tag is not None and matches(request.headers.get("if-none-match"), tag):
+            return conditional(request, Response(200, (VARY,)), tag, UNCHANGING)
         body = self.body(rendition)
         headers = (("Content-Type", rendition.offer.content_type), VARY, *body.headers)
-        tag = content_tag(body.value)
+        tag = tag or content_tag(body.value)
         response = with_range(request, headers, body.value, tag)
         return conditional(request, response, tag, UNCHANGING)
 
@@ -135,9 +144,20 @@ def rendered_together(makes: RenderedInstances, renditions: Sequence[Rendition])
     return related(renditions[0].offer.media_type, _Parts(makes, renditions))
 
 
+def _tag_before(rendition: Rendition) -> str | None:
+    """The entity tag, where it can be told before anything is drawn: not of presentation states,
+    which may change without the images they show."""
+    if any(shot.state is not None for shot in rendition.shots[:1]):
+        return None
+    frame = rendition.shots[0].frame_number if len(rendition.shots) == 1 else 0
+    asked = f"{rendition.query} {rendition.offer} {frame}".encode()
+    return instance_tag(rendition.header, f"-{hashlib.blake2b(asked, digest_size=8).hexdigest()}")
+
+
 def _is_animation(offer: Offer, shots: Sequence[Shot]) -> bool:
-    several = len(shots) > 1 and len({shot.image for shot in shots}) == 1
-    return several and offer.media_type == ImageType.GIF and not offer.multipart
+    if len(shots) < 2 or offer.media_type != ImageType.GIF or offer.multipart:
+        return False
+    return isinstance(shots, FramesOf) or len({shot.image for shot in shots}) == 1
 
 
 def _check_profile(query: RenderingQuery, offer: Offer) -> None:
