@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -167,3 +168,33 @@ def test_closing_ends_them_all_and_whoever_waits() -> None:
     assert not asking.is_alive()
     assert len(raised) == 1
     assert children() == before
+
+
+def test_a_worker_found_late_is_never_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job ends after all, between the look at the deadline and the end of the process."""
+    found_late, may_kill = threading.Event(), threading.Event()
+    really = subprocess.Popen.kill
+
+    def slowly(process: subprocess.Popen[bytes]) -> None:
+        if threading.current_thread().name == "farsight-imaging":
+            found_late.set()
+            may_kill.wait(20)
+        really(process)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", slowly)
+    before = children()
+    workers = ImagingWorkers(1, LIMIT, 1.0)
+    try:
+        workers.run(ICON)
+        (worker,) = children() - before
+        os.kill(worker, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as threads:
+            late = threads.submit(workers.run, ICON)
+            assert found_late.wait(20)
+            os.kill(worker, signal.SIGCONT)
+            assert late.result()
+        assert worker not in children()
+        assert workers.run(ICON)
+    finally:
+        may_kill.set()
+        workers.close()

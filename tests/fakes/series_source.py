@@ -225,7 +225,6 @@ class MemoryArchive:
     """
 
     def __init__(self, room: int = 1000) -> None:
-        self.changes = 0
         self.room = room
         self.stored: dict[InstanceRef, bytes] = {}
         self.records: dict[SeriesRef, Completeness] = {}
@@ -236,6 +235,10 @@ class MemoryArchive:
         self.slow: threading.Event | None = None
         self._version = 0
         self._lock = threading.Lock()
+
+    @property
+    def changes(self) -> int:
+        return self._version
 
     def study_instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
         with self._lock:

@@ -9,7 +9,7 @@ import pytest
 from fakes.series_source import part10
 from farsight.dicom.part10 import parse_object
 from farsight.ps318.entity_tag import content_tag
-from farsight.web.byte_range import with_range
+from farsight.web.byte_range import Lazy, with_range
 from farsight.web.conditional import CHANGING, conditional, instance_tag, matches
 from farsight.web.content_coding import zipped
 from farsight.web.messages import Request, Response
@@ -88,3 +88,45 @@ def test_gzip_where_it_is_taken_and_worth_it() -> None:
     assert zipped(asked(accept_encoding="gzip;q=0"), long) is long
     assert zipped(asked(), long) is long
     assert zipped(asked(accept_encoding="gzip"), WHOLE) is WHOLE
+
+
+def test_a_warning_is_never_lost_in_a_304() -> None:
+    short = Response(206, (("Warning", '299 x: "short"'), ("Vary", "Accept")), b"something")
+    assert conditional(asked(if_none_match=TAG), short, TAG, CHANGING).status == 206
+
+
+def test_a_304_says_where_it_is_from() -> None:
+    there = WHOLE.with_headers(("Content-Location", "/there"))
+    assert conditional(asked(if_none_match=TAG), there, TAG, CHANGING).header(
+        "Content-Location"
+    ) == "/there"  # fmt: skip
+
+
+def test_parts_have_a_weak_tag_of_their_own() -> None:
+    instance = parse_object(part10(ct_slice(1)))
+    single, parts = instance_tag(instance, "-f1"), instance_tag(instance, "-f1", parts=True)
+    assert parts.startswith('W/"')
+    assert not matches(single, parts)
+    assert matches(parts, parts)
+
+
+def test_ranges_are_for_get_and_come_after_what_a_client_has() -> None:
+    ranged = {"range": "bytes=1-3"}
+    assert with_range(Request("HEAD", "/", headers=ranged), (), b"something", TAG).status == 200
+    beyond = asked(range="bytes=99-", if_none_match=TAG)
+    response = conditional(beyond, with_range(beyond, (), b"something", TAG), TAG, CHANGING)
+    assert response.status == 304
+
+
+def test_of_what_is_long_no_more_is_read_than_is_sent() -> None:
+    read: list[tuple[int, int]] = []
+
+    def some(start: int, length: int) -> bytes:
+        read.append((start, length))
+        return bytes(length)
+
+    video = Lazy(1000, some, most_bytes=100)
+    open_end = with_range(asked(range="bytes=700-"), (), video, TAG)
+    assert (open_end.status, open_end.header("Content-Range")) == (206, "bytes 700-799/1000")
+    assert with_range(asked(range="bytes=0-499"), (), video, TAG).body == bytes(500)
+    assert read == [(700, 100), (0, 500)]

@@ -132,7 +132,12 @@ DICOM = "application/dicom"
         # as stored: no Accept, wildcards, transfer-syntax=*
         *((header, stored, stored, True)
           for header in (None, "*/*", related("*/*"), "multipart/related", related(DICOM, "*"))
-          for stored in (IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, JPEG_LOSSLESS, MPEG4)),
+          for stored in (EXPLICIT, DEFLATED, JPEG, JPEG_LOSSLESS, MPEG4)),
+        *((related(DICOM, "*"), stored, stored, True) for stored in (IMPLICIT, BIG)),
+        # ... but what no web service sends unless it is asked for
+        *((header, stored, EXPLICIT, True)
+          for header in (None, "*/*", related("*/*"), "multipart/related")
+          for stored in (IMPLICIT, BIG)),
         (f"{DICOM}; transfer-syntax=*", J2K, J2K, False),
         # by name
         (related(DICOM, JLS), JLS, JLS, True),
@@ -397,3 +402,61 @@ def test_dicomweb_client_bulk_data(media_types: Any) -> None:
     )
     offer = choose_bulk_data(parse_accept(accept))
     assert (offer.media_type, offer.multipart) == (OCTETS, True)
+
+
+# ---- where pixels can be transcoded
+
+OTHERS = (EXPLICIT, JPEG_LOSSLESS, JLS, J2K, "1.2.840.10008.1.2.4.201", RLE, JPEG, J2K_LOSSY)
+
+
+@pytest.mark.parametrize(
+    ("header", "stored", "target"),
+    [
+        # the default of the standard, but for what has lost already
+        *((related(DICOM), stored, EXPLICIT) for stored in (J2K, RLE, JPEG_LOSSLESS, IMPLICIT)),
+        *((related(DICOM), stored, stored) for stored in (JPEG, J2K_LOSSY, EXPLICIT)),
+        # as stored for anyone
+        *((header, J2K, J2K) for header in (None, "*/*", related(DICOM, "*"))),
+        # by name, also what loses
+        (related(DICOM, JLS), EXPLICIT, JLS),
+        (related(DICOM, JPEG), J2K, JPEG),
+        (f"{related(DICOM, MPEG4)}, {related(DICOM, RLE)};q=0.1", EXPLICIT, RLE),
+    ],
+)  # fmt: skip
+def test_transcoded_objects(header: str | None, stored: str, target: str) -> None:
+    offer = choose_dicom(parse_accept(header), stored, single_part=False, others=OTHERS)
+    assert offer.transfer_syntax_uid == target
+    assert offer.as_stored is (target == stored)
+
+
+@pytest.mark.parametrize(
+    ("header", "stored", "content_type"),
+    [
+        (related(OCTETS), J2K, f"{OCTETS}; transfer-syntax={EXPLICIT}"),
+        (related(OCTETS), JPEG, f"{OCTETS}; transfer-syntax={EXPLICIT}"),
+        (related(OCTETS), DEFLATED_FRAMES, f"{OCTETS}; transfer-syntax={EXPLICIT}"),
+        (related(OCTETS, "*"), J2K, f"image/jp2; transfer-syntax={J2K}"),
+        # a type means what is stored of it, else its lossless default
+        (related("image/jp2"), J2K_LOSSY, f"image/jp2; transfer-syntax={J2K_LOSSY}"),
+        (related("image/jp2"), EXPLICIT, f"image/jp2; transfer-syntax={J2K}"),
+        (related("image/jpeg"), JPEG, f"image/jpeg; transfer-syntax={JPEG}"),
+        (related("image/jpeg"), EXPLICIT, f"image/jpeg; transfer-syntax={JPEG_LOSSLESS}"),
+        (related("image/jpeg", JPEG), EXPLICIT, f"image/jpeg; transfer-syntax={JPEG}"),
+        (related("image/jphc"), JPEG, "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.201"),
+        (None, EXPLICIT, f"{OCTETS}; transfer-syntax={EXPLICIT}"),
+        ("*/*", JLS, f"image/jls; transfer-syntax={JLS}"),
+    ],
+)
+def test_transcoded_frames(header: str | None, stored: str, content_type: str) -> None:
+    offer = choose_frames(parse_accept(header), stored, single_part=False, others=OTHERS)
+    assert offer.content_type == content_type
+
+
+def test_what_loses_is_made_for_nobody_who_does_not_name_it() -> None:
+    lossy = (JPEG, J2K_LOSSY)
+    for header in (related("image/jpeg"), related("image/jp2"), related(OCTETS, "*")):
+        try:
+            offer = choose_frames(parse_accept(header), JLS, single_part=False, others=lossy)
+        except NotAcceptable:
+            continue
+        assert offer.transfer_syntax_uid == JLS

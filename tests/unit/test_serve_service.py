@@ -16,7 +16,7 @@ from farsight.dicom.part10 import parse_object
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ps318 import dicom_json
 from farsight.services import kept_metadata
-from farsight.services.holdings import RetrieveLimits
+from farsight.services.holdings import Holdings, RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.presence import Presence
@@ -215,3 +215,38 @@ def test_the_writers_version_goes_with_what_it_writes() -> None:
     text = dicom_json.object_json(parse_object(slice_bytes(1, change)), ROOT)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert (kept_metadata.WRITER_VERSION, digest) == (1, "b30b280806363a5e")
+
+
+def test_what_is_in_memory_only_is_in_the_metadata_too(life: Life, archive: MemoryArchive) -> None:
+    """Instances that aren't stored yet don't raise the version of their series."""
+    serve = life()
+    version = archive.series_version(SERIES)
+    uids = tuple(instance_uid(number) for number in range(1, SLICES + 1))
+    for count in (3, 10, 3):
+        holdings = Holdings(SERIES, uids[:count], version)
+        assert len(json.loads(serve._metadata_of(holdings, ROOT, 0).json)) == count
+
+
+def test_at_once_only_where_no_pacs_would_be_asked(life: Life, archive: MemoryArchive) -> None:
+    alone = life()
+    assert alone.metadata_at_hand(SERIES, ROOT) is None
+    text = metadata(alone)
+    found = alone.metadata_at_hand(SERIES, ROOT)
+    assert found is not None
+    assert found.metadata.json == text
+    assert alone.metadata_at_hand(SERIES, OTHER_ROOT) is None
+    before_pacs = life(SeriesSource([]))
+    before_pacs.series_metadata(SERIES, ROOT, HERE)
+    assert before_pacs.metadata_at_hand(SERIES, ROOT) is None
+
+
+@pytest.mark.parametrize("event", ["replaced", "deleted"])
+def test_at_once_only_while_nothing_changes(event: str, life: Life, archive: MemoryArchive) -> None:
+    serve = life()
+    before = metadata(serve)
+    if event == "replaced":
+        archive.replace(ref(3), slice_bytes(3, lambda made: setattr(made, "PatientID", "other")))
+    else:
+        archive.delete(ref(3))
+    assert serve.metadata_at_hand(SERIES, ROOT) is None
+    assert metadata(serve) != before

@@ -30,6 +30,7 @@ class ServerProcess:
     ) -> None:
         self.name = name
         self.log = log
+        self._is_asked = False
         log.parent.mkdir(parents=True, exist_ok=True)
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         with log.open("wb") as output:
@@ -67,8 +68,13 @@ class ServerProcess:
         )
 
     def ask_to_stop(self) -> None:
-        """Begin the stopping without waiting for it: several servers stop side by side."""
-        if self._process.poll() is None:
+        """Begin the stopping without waiting for it: several servers stop side by side.
+
+        Asked once: Orthanc gives up handling the signal, and a second one would kill it in the
+        middle of its stopping.
+        """
+        if self._process.poll() is None and not self._is_asked:
+            self._is_asked = True
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:

@@ -124,6 +124,7 @@ class OrthancArchive:
         answer = rest.store_instance(part10, ref.sop_instance_uid)
         self._make_known(ref.study_instance_uid)
         self._index.add(StoredInstance(ref, str(answer["ID"]), str(answer["ParentSeries"])))
+        self.changes += 1  # the event comes later
 
     def read(self, ref: InstanceRef) -> bytes:
         """See ports.Archive."""

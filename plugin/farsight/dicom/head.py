@@ -17,6 +17,7 @@ from farsight.dicom.part10 import check_guess, opening, span_of
 from farsight.dicom.positions import BeyondEnd, Element, Elements, Span
 from farsight.dicom.scan import PIXEL_DATA, UNDEFINED, Scanner
 from farsight.dicom.transfer_syntax import DEFLATED
+from farsight.dicom.vr import US_OR_OW, public_vr
 from farsight.errors import MalformedDicom
 
 _STEP_BYTES: Final = 64 * 1024
@@ -27,6 +28,11 @@ _MOST_LEFT_OUT: Final = 16
 _BULK_VRS: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 #: The Extended Offset Table and its lengths are needed to find frames.
 _ALWAYS_KEPT: Final = frozenset((0x7FE00001, 0x7FE00002))
+#: What an image is shown with: its ICC profile, palettes and overlay planes. Kept up to a size that
+#: a palette never has, nor the planes of a single frame.
+_ICC_PROFILE: Final = 0x00282000
+_PALETTES: Final = range(0x00281201, 0x00281300)
+_MAX_SHOWN_WITH_BYTES: Final = 4 << 20
 
 
 def head_of(file: FarBody) -> DicomHead | None:
@@ -108,9 +114,13 @@ class _Search:
         self.elements = found
 
     def _may_leave_out(self, element: Element, unread: int) -> bool:
+        if not _may_be_long(element.tag):
+            return False
         if element.undefined:
             return True
         if element.vr not in _BULK_VRS or element.tag in _ALWAYS_KEPT:
+            return False
+        if _is_shown_with(element.tag) and element.length <= _MAX_SHOWN_WITH_BYTES:
             return False
         if element.value_offset + len(ITEM_LITTLE) > len(self.body):
             return False  # whether what says UN is a sequence is seen from how it begins
@@ -128,6 +138,17 @@ class _Search:
         self.elements[element.tag] = element._replace(value_offset=start, length=length)
         self.left_out.add(element.tag)
         return self.body[: element.value_offset], min(end, self.file.size)
+
+
+def _may_be_long(tag: int) -> bool:
+    """Not what the dictionary has as a number or a text, whatever it says to be: that is looked at
+    without asking whether it was left out."""
+    return public_vr(tag) in (None, US_OR_OW, *_BULK_VRS)
+
+
+def _is_shown_with(tag: int) -> bool:
+    is_plane = tag >> 24 == 0x60 and tag & 0xFFFF == 0x3000
+    return is_plane or tag == _ICC_PROFILE or tag in _PALETTES
 
 
 class _HeadScanner(Scanner):

@@ -7,13 +7,16 @@ the image can be shown without them.
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import replace
 from typing import Final
 
 from farsight.dicom.elements import DataSet, Instance
+from farsight.dicom.positions import Span
 from farsight.errors import MalformedDicom, UnsupportedDicom
 from farsight.imaging.luts import lut_in, palette_of
 from farsight.imaging.picture import Display, Lut, Overlay, Picture, PixelFormat, Window
-from farsight.imaging.values import first_item, items, nth_item, numbers, value
+from farsight.imaging.values import first_item, items, numbers, value, value_in_place, whole
 from farsight.ps318.frames import PIXELS
 from farsight.ps318.rendering_query import VoiFunction
 
@@ -24,6 +27,8 @@ _GROUPS_PER_FRAME: Final = 0x52009230
 _PIXEL_MEASURES: Final = 0x00289110
 _FRAME_VOI: Final = 0x00289132
 _VALUE_TRANSFORMATION: Final = 0x00289145
+#: Where an overlay may begin, from its image: words of 16 bits.
+_FURTHEST: Final = 0xFFFF
 _CELLS: Final = {0x7FE00010: "int", 0x7FE00008: "float", 0x7FE00009: "double"}
 _FUNCTIONS: Final = {
     "LINEAR_EXACT": VoiFunction.LINEAR_EXACT,
@@ -42,8 +47,8 @@ def pixel_format(instance: DataSet) -> PixelFormat:
     if tag is None:
         raise UnsupportedDicom("the instance has no pixel data")
     bits = instance.count(0x00280100, "BitsAllocated")
-    stored = instance.number(0x00280101)
-    high = instance.number(0x00280102)
+    stored = _integer(instance, 0x00280101, "BitsStored")
+    high = _integer(instance, 0x00280102, "HighBit")
     cell = _CELLS[tag]
     pixels = PixelFormat(
         rows=instance.count(0x00280010, "Rows"),
@@ -51,14 +56,21 @@ def pixel_format(instance: DataSet) -> PixelFormat:
         samples=instance.count(0x00280002, "SamplesPerPixel"),
         photometric=instance.text(0x00280004) or "",
         bits_allocated=bits,
-        bits_stored=int(stored) if stored and cell == "int" else bits,
+        bits_stored=stored if stored and cell == "int" else bits,
         signed=bool(instance.pixel_representation()) and cell == "int",
         by_plane=instance.number(0x00280006) == 1,
         cell=cell,
-        high_bit=int(high) if high is not None and cell == "int" else -1,
+        high_bit=high if high is not None and cell == "int" else -1,
     )
     _check(pixels)
     return pixels
+
+
+def _integer(instance: DataSet, tag: int, name: str) -> int | None:
+    number = instance.number(tag)
+    if isinstance(number, float):
+        raise MalformedDicom(f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X}) is no integer")
+    return number
 
 
 def _check(pixels: PixelFormat) -> None:
@@ -96,36 +108,71 @@ def varies(instance: Instance) -> bool:
 
 
 def _display(instance: Instance, pixels: PixelFormat, frame_number: int) -> Display:
+    common = instance.recall(_common)
+    if common is None:
+        common = _common(instance, pixels)
+        if varies(instance):
+            instance.keep(_common, common)
     transformation = _group(instance, _VALUE_TRANSFORMATION, frame_number) or instance
     voi = _group(instance, _FRAME_VOI, frame_number) or instance
     slope, intercept = numbers(transformation, 0x00281053), numbers(transformation, 0x00281052)
-    modality = first_item(instance, 0x00283000)
-    modality_lut = None if modality is None else lut_in(modality, signed=pixels.signed)
     below_zero = pixels.signed or bool(intercept and intercept[0] < 0)
-    return Display(
+    return replace(
+        common,
         slope=slope[0] if slope and slope[0] else 1.0,
         intercept=intercept[0] if intercept else 0.0,
-        modality_lut=modality_lut,
         windows=windows_of(voi),
         voi_luts=voi_luts_of(voi, signed=below_zero),
+        aspect=_aspect(instance, frame_number),
+        overlays=overlays_of(instance, pixels, frame_number),
+    )
+
+
+def _common(instance: Instance, pixels: PixelFormat) -> Display:
+    """What all frames have in common: tables that needn't be there once for each."""
+    modality = first_item(instance, 0x00283000)
+    return Display(
+        modality_lut=None if modality is None else lut_in(modality, signed=pixels.signed),
         inverse=_is_inverse(instance, pixels),
         presentation_lut=presentation_lut_of(instance),
         palette=palette_of(instance) if pixels.photometric == "PALETTE COLOR" else (),
         icc_profile=_icc_profile(instance),
-        aspect=_aspect(instance, frame_number),
         padding=_padding(instance, pixels),
-        overlays=overlays_of(instance, pixels, frame_number),
     )
 
 
 def _group(instance: Instance, tag: int, frame_number: int) -> DataSet | None:
     """An item of the functional groups of a frame, its own or the shared one (C.7.6.16)."""
-    own = nth_item(instance, _GROUPS_PER_FRAME, frame_number - 1)
-    for group in (own, first_item(instance, _SHARED_GROUPS)):
-        found = None if group is None else first_item(group, tag)
+    places = instance.recall(_places)
+    if places is None:
+        places = _places(instance)
+        instance.keep(_places, places)
+    own, shared = places
+    for packed, at in ((own, frame_number - 1), (shared, 0)):
+        if not 0 <= 2 * at < len(packed):
+            continue
+        start, stop = packed[2 * at : 2 * at + 2]
+        span = Span(start >> 2, stop, bool(start & 2), bool(start & 1))
+        found = first_item(instance.item(span), tag)
         if found is not None:
             return found
     return None
+
+
+def _places(instance: Instance) -> tuple[array[int], array[int]]:
+    """Where the functional groups of each frame lie, and the shared ones: there may be as many as
+    there are frames. Two numbers for each item: where it starts, by 4, with what is known of its
+    encoding; and where it stops."""
+    return _packed(instance, _GROUPS_PER_FRAME), _packed(instance, _SHARED_GROUPS)
+
+
+def _packed(instance: Instance, tag: int) -> array[int]:
+    packed = array("Q")
+    element = instance.elements.get(tag)
+    if element is not None and element.vr == "SQ":
+        for start, stop, implicit, big_endian in instance.item_spans(element):
+            packed.extend((start << 2 | implicit << 1 | big_endian, stop))
+    return packed
 
 
 def windows_of(data_set: DataSet) -> tuple[Window, ...]:
@@ -203,7 +250,7 @@ def overlays_of(instance: DataSet, pixels: PixelFormat, frame_number: int) -> tu
     found = []
     for group in range(0x6000, 0x6020, 2):
         base = group << 16
-        data = value(instance, base | 0x3000)
+        data = value_in_place(instance, base | 0x3000)
         rows, columns = instance.number(base | 0x10), instance.number(base | 0x11)
         if not data or not isinstance(rows, int) or not isinstance(columns, int):
             continue
@@ -211,16 +258,18 @@ def overlays_of(instance: DataSet, pixels: PixelFormat, frame_number: int) -> tu
             continue  # a region of interest is no graphic
         if not (0 < rows <= pixels.rows * 4 and 0 < columns <= pixels.columns * 4):
             continue
-        origin = [*numbers(instance, base | 0x50), 1.0, 1.0][:2]
+        origin = [whole(number) for number in [*numbers(instance, base | 0x50), 1, 1][:2]]
+        top, left = (at if at is not None and abs(at) <= _FURTHEST else None for at in origin)
+        if top is None or left is None:
+            continue
         plane = _plane_of_frame(instance, base, frame_number)
         first = plane * rows * columns
         if plane < 0 or first + rows * columns > 8 * len(data):
             continue
-        stretch = data[first // 8 : -(-(first + rows * columns) // 8)]
+        stretch = bytes(data[first // 8 : -(-(first + rows * columns) // 8)])
         if first % 8:
             bits = int.from_bytes(stretch, "little") >> first % 8
             stretch = bits.to_bytes(len(stretch), "little")
-        top, left = int(origin[0]), int(origin[1])
         found.append(Overlay(rows, columns, top, left, stretch, group))
     return tuple(found)
 
@@ -231,5 +280,5 @@ def _plane_of_frame(instance: DataSet, base: int, frame_number: int) -> int:
     if not isinstance(count, int) or count <= 1:
         return 0
     first = instance.number(base | 0x51)
-    plane = frame_number - (int(first) if first else 1)
+    plane = frame_number - (first if isinstance(first, int) and first else 1)
     return plane if plane < count else -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from farsight.dicom.elements import DataSet
 from farsight.errors import MalformedDicom
 from farsight.imaging.picture import Lut, SegmentedLut
-from farsight.imaging.values import numbers, value
+from farsight.imaging.values import numbers, value, whole
 
 _DESCRIPTOR = 0x00283002
 _DATA = 0x00283006
@@ -24,15 +24,26 @@ def lut_in(item: DataSet, *, signed: bool) -> Lut | None:
     return _lut(descriptor, data, signed=signed)
 
 
-def _lut(descriptor: list[float], data: bytes, *, signed: bool) -> Lut | None:
-    entries = int(descriptor[0]) & 0xFFFF or 0x10000
-    first, bits = int(descriptor[1]), int(descriptor[2])
+def _described(descriptor: list[float], *, signed: bool) -> tuple[int, int, int] | None:
+    """Entries, the first value and bits; None where these aren't three words of 16 bits."""
+    words = [whole(number) for number in descriptor[:3]]
+    entries, first, bits = (
+        word if word is not None and -0x8000 <= word <= 0xFFFF else None for word in words
+    )
+    if entries is None or first is None or bits is None or not 1 <= bits <= 16:
+        return None
     if signed and first >= 0x8000:
         first -= 0x10000
     if not signed and first < 0:
         first += 0x10000
-    if not 1 <= bits <= 16:
+    return entries & 0xFFFF or 0x10000, first, bits
+
+
+def _lut(descriptor: list[float], data: bytes, *, signed: bool) -> Lut | None:
+    described = _described(descriptor, signed=signed)
+    if described is None:
         return None
+    entries, first, bits = described
     if len(data) >= 2 * entries:
         return Lut(first, bits, data[: 2 * entries])
     if len(data) >= entries:
@@ -58,11 +69,8 @@ def _colour(instance: DataSet, tag: int) -> Lut | SegmentedLut | None:
     if data:
         return _lut(descriptor, data, signed=signed)
     segments = value(instance, tag + 0x120)
-    if not segments:
+    described = _described(descriptor, signed=signed)
+    if not segments or described is None:
         return None
-    entries = int(descriptor[0]) & 0xFFFF or 0x10000
-    first = int(descriptor[1])
-    if signed and first >= 0x8000:
-        first -= 0x10000
-    bits = int(descriptor[2])
+    entries, first, bits = described
     return SegmentedLut(first, entries, bits, segments, wide=bits > 8)

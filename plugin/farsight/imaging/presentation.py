@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from farsight.dicom.elements import DataSet, Instance
-from farsight.errors import MalformedDicom, UnsupportedDicom
+from farsight.errors import InvalidUid, MalformedDicom, UnsupportedDicom
 from farsight.imaging.describe import MAX_FRAME_BYTES, presentation_lut_of, voi_luts_of, windows_of
 from farsight.imaging.jobs import Graphics
 from farsight.imaging.luts import lut_in, palette_of
@@ -25,8 +25,14 @@ from farsight.imaging.presentation_planes import (
     shutter_colour_of,
     shutters_of,
 )
-from farsight.imaging.presentation_values import item_for, references, whole_numbers
+from farsight.imaging.presentation_values import (
+    MOST_REFERENCES,
+    item_for,
+    references,
+    whole_numbers,
+)
 from farsight.imaging.values import first_item, items, numbers, value
+from farsight.model import checked_uid
 from farsight.ps318.rendering_query import VoiFunction
 
 GRAYSCALE_STATE: Final = "1.2.840.10008.5.1.4.1.1.11.1"
@@ -55,12 +61,33 @@ class ReferencedImage:
 
 
 def referenced_images(state: Instance) -> tuple[ReferencedImage, ...]:
-    """What the state is for, in its order (PS3.3 C.11.11). Raises: MalformedDicom."""
-    return tuple(
-        ReferencedImage(series.text(0x0020000E) or "", uid, frames)
-        for series in items(state, 0x00081115)
-        for uid, frames in references(series)
-    )
+    """What the state is for, in its order (PS3.3 C.11.11): these images are asked for by the UIDs
+    that are here, so nothing else may be in them.
+
+    Raises: MalformedDicom, UnsupportedDicom for too many.
+    """
+    images: list[ReferencedImage] = []
+    for series in items(state, 0x00081115, most=MOST_REFERENCES):
+        for uid, frames in references(series):
+            images.append(_referenced(series.text(0x0020000E) or "", uid, frames))
+        if len(images) > MOST_REFERENCES:
+            raise UnsupportedDicom(
+                f"a presentation state for more than {MOST_REFERENCES} images isn't shown"
+            )
+    return tuple(images)
+
+
+def _referenced(
+    series_instance_uid: str, sop_instance_uid: str, frames: tuple[int, ...]
+) -> ReferencedImage:
+    try:
+        return ReferencedImage(
+            checked_uid(series_instance_uid, "SeriesInstanceUID"),
+            checked_uid(sop_instance_uid, "ReferencedSOPInstanceUID"),
+            frames,
+        )
+    except InvalidUid as error:
+        raise MalformedDicom(f"a presentation state is for no image: {error}") from error
 
 
 def apply(

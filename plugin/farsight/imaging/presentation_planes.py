@@ -94,7 +94,7 @@ def bitmap_shutter_of(state: DataSet, picture: Picture, frame_number: int) -> Ov
 
 def _shutter_group(state: DataSet) -> int:
     group = state.number(0x00181623)
-    return int(group) if group is not None else 0
+    return group if isinstance(group, int) else 0
 
 
 def activated_overlays(

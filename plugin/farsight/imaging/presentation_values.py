@@ -15,6 +15,7 @@ from farsight.imaging.values import items, numbers
 Colour = tuple[int, int, int]
 
 _REFERENCED_IMAGES: Final = 0x00081140
+MOST_REFERENCES: Final = 10_000
 _MOST_FRAMES: Final = 1_000_000
 _MOST_POINTS: Final = 100_000
 #: No image reaches further, nor what is drawn around one; keeps arithmetic within its range.
@@ -29,10 +30,12 @@ _WHITE_D50: Final = (0.9642, 1.0, 0.8249)
 
 
 def references(data_set: DataSet) -> list[tuple[str, tuple[int, ...]]]:
-    """UIDs and frame numbers of a Referenced Image Sequence; without frames, all of them."""
-    return [
-        (item.text(0x00081155) or "", _frames(item)) for item in items(data_set, _REFERENCED_IMAGES)
-    ]
+    """UIDs and frame numbers of a Referenced Image Sequence; without frames, all of them.
+
+    Raises: MalformedDicom, UnsupportedDicom for more than MOST_REFERENCES.
+    """
+    found = items(data_set, _REFERENCED_IMAGES, most=MOST_REFERENCES)
+    return [(item.text(0x00081155) or "", _frames(item)) for item in found]
 
 
 def _frames(item: DataSet) -> tuple[int, ...]:
@@ -125,5 +128,5 @@ def _gamma(linear: float) -> int:
 
 def p_value(data_set: DataSet, tag: int) -> int | None:
     """A P-value of 16 bits as 0 (black) to 255; None where none is."""
-    number = data_set.number(tag)
-    return None if number is None else min(max(round(number / 257), 0), 255)
+    found = numbers(data_set, tag)
+    return min(max(round(found[0] / 257), 0), 255) if found else None

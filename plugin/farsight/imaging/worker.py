@@ -1,9 +1,12 @@
 """A worker process: jobs in, blocks of bytes out, until its input ends.
 
-    python -m farsight.imaging.worker MAX_BYTES
+    python -m farsight.imaging.worker MAX_BYTES MAX_SECONDS
 
-It runs what may fall over hostile data: codecs. It has no way to anything but its two pipes, as
-much memory as it is told, and nothing that it says is executed or unpickled by who asked.
+It runs what may fall over hostile data: codecs. It has as much memory as it is told, as much of the
+processor's time for a job (so that it ends also where nobody is left to end it), little of
+Orthanc's environment, and can't fill a file, gain rights or (unless it is root's) start anything.
+It is no sandbox: it runs as Orthanc's user and can read the files and reach the network that this
+one can. Nothing that it says is executed or unpickled by who asked.
 
 Wire: a job is `<LL` (length of the pickled job, number of frames), `<Q` per frame, the pickle, the
 frames. An answer is `<BL` (0 done, else an error of `OUTCOMES`; number of blocks), `<Q` per block,
@@ -12,6 +15,7 @@ the blocks; the one block of an error is its message.
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 import resource
 import sys
@@ -25,19 +29,22 @@ HEAD = Struct("<LL")
 SIZE = Struct("<Q")
 ANSWER = Struct("<BL")
 DONE, MALFORMED, UNSUPPORTED, OUTSIDE, NO_MEMORY, BUG = range(6)
+_OPEN_FILES = 32
+_PR_SET_NO_NEW_PRIVS = 38  # <linux/prctl.h>
 
 
 def main() -> None:
-    limit = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, int(sys.argv[1]))
+    _limit(resource.RLIMIT_CORE, 0)
     from farsight.imaging.perform import perform  # once the limits are set: this loads the codecs
     from farsight.imaging.render import OutsideImage
 
+    _confine()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _answer(sink, DONE, [])  # ready
     while (job_and_frames := _read(source)) is not None:
         job, frames = job_and_frames
+        _allow_more_time(int(sys.argv[2]))
         try:
             outcome, blocks = DONE, perform(job, frames)
         except OutsideImage as error:
@@ -52,6 +59,33 @@ def main() -> None:
             outcome, blocks = BUG, [f"{type(error).__name__}: {error}"[:500].encode()]
         _answer(sink, outcome, blocks)
         del job, frames, blocks
+
+
+def _confine() -> None:
+    """What takes from a codec that was taken over what it never needs.
+
+    Fonts and some codecs are loaded when they are needed first: some files can still be opened.
+    """
+    _limit(resource.RLIMIT_FSIZE, 0)  # of files; pipes have no size
+    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _limit(resource.RLIMIT_NPROC, 0)  # neither processes nor threads
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _allow_more_time(seconds: int) -> None:
+    """For the next job; beyond, the kernel ends this process."""
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    until = int(spent.ru_utime + spent.ru_stime) + seconds
+    _, allowed = resource.getrlimit(resource.RLIMIT_CPU)
+    if allowed == resource.RLIM_INFINITY or until < allowed:
+        resource.setrlimit(resource.RLIMIT_CPU, (until, allowed))
+
+
+def _limit(which: int, most: int) -> None:
+    """Never above what is allowed already: only root could do that."""
+    _, allowed = resource.getrlimit(which)
+    value = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+    resource.setrlimit(which, (value, value))
 
 
 def _read(source: BinaryIO) -> tuple[Job, list[bytes]] | None:

@@ -2,7 +2,8 @@
 
 What a missing transfer-syntax parameter means, and what "*" means, is settled here:
 
-- `*` is whatever is stored, and so is `*/*` or no Accept at all;
+- `*` is whatever is stored, and so is `*/*` or no Accept at all; only that Implicit VR and Big
+  Endian leave for `*` alone;
 - without the parameter, application/dicom and application/octet-stream mean Explicit VR Little
   Endian (8.7.3.5.2), but an object that has lost in compression is sent as it is (8.7.3), and so is
   one whose pixels nobody here can decode: nobody is served by a refusal that takes a whole study
@@ -22,7 +23,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, LOSSY, NATIVE
+from farsight.dicom.transfer_syntax import (
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    LOSSY,
+    NATIVE,
+)
 from farsight.errors import NotAcceptable
 from farsight.ps318.accept import ANY, MULTIPART, Accept, MediaRange, parse_accept
 from farsight.ps318.frame_media_type import (
@@ -62,7 +69,8 @@ class Offer:
 
     transfer_syntax_uid: of the payload; "" where that says nothing (JSON, documents).
     multipart: parts of multipart/related, else one bare payload. as_stored: not converted.
-    by_default: what a request without transfer-syntax parameter means.
+    by_default: what a request without transfer-syntax parameter means. for_anyone: what one means
+    that takes any type of media too; None: what is stored.
     """
 
     media_type: str
@@ -70,6 +78,7 @@ class Offer:
     multipart: bool = False
     as_stored: bool = True
     by_default: bool = True
+    for_anyone: bool | None = None
 
     @property
     def content_type(self) -> str:
@@ -132,11 +141,13 @@ def _dicom_offers(stored: str, others: Collection[str], *, multipart: bool) -> l
     if stored in NATIVE and stored != explicit and explicit not in made:
         made.append(explicit)
     has_default = stored != explicit and explicit in made and stored not in LOSSY
-    offers = [Offer(APPLICATION_DICOM, stored, multipart, by_default=not has_default)]
+    leaves = stored not in (IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
+    offers = [Offer(APPLICATION_DICOM, stored, multipart, True, not has_default, leaves)]
     for syntax in made:
         if syntax != stored:
             is_default = has_default and syntax == explicit
-            offers.append(Offer(APPLICATION_DICOM, syntax, multipart, False, is_default))
+            instead = not leaves and syntax == explicit
+            offers.append(Offer(APPLICATION_DICOM, syntax, multipart, False, is_default, instead))
     return offers
 
 
@@ -262,7 +273,9 @@ def _syntax_fits(media_range: MediaRange, offer: Offer, *, anything: bool) -> bo
     if not offer.transfer_syntax_uid:
         return True
     if asked is None:
-        return offer.as_stored if anything else offer.by_default
+        if not anything:
+            return offer.by_default
+        return offer.as_stored if offer.for_anyone is None else offer.for_anyone
     return offer.as_stored if asked == "*" else asked == offer.transfer_syntax_uid
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from farsight.model import SeriesRef
 from farsight.ps318.entity_tag import content_tag
@@ -13,13 +14,21 @@ from farsight.services.kept_metadata import zip_json
 class CachedSeries:
     """The metadata of one series as it was at one version of the archive.
 
-    changes: of the archive, when it was last known to be the metadata of the whole series.
+    sop_instance_uids: what it is of; what is in memory only doesn't count in a version. changes: of
+    the archive, when it was last known to be the metadata of the whole series.
     """
 
-    __slots__ = ("changes", "json", "tag", "version", "zipped")
+    __slots__ = ("changes", "json", "sop_instance_uids", "tag", "version", "zipped")
 
-    def __init__(self, version: int, json: bytes, zipped: bytes | None = None) -> None:
+    def __init__(
+        self,
+        version: int,
+        sop_instance_uids: Iterable[str],
+        json: bytes,
+        zipped: bytes | None = None,
+    ) -> None:
         self.version = version
+        self.sop_instance_uids = frozenset(sop_instance_uids)
         self.json = json
         self.zipped = zipped
         self.tag = content_tag(json)

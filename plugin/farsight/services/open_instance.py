@@ -62,6 +62,28 @@ class OpenInstance:
             return frame_bytes(self.header, index, number)
         return index.assemble(_read(self._file, index.extents(number)), number)
 
+    def frame_bytes(self, index: FrameIndex, number: int) -> int:
+        """How long a frame in fragments is: a video is one, and longer than memory."""
+        return sum(extent.length for extent in index.extents(number))
+
+    def stretch(self, index: FrameIndex, number: int, start: int, length: int) -> bytes:
+        """Bytes of a frame in fragments, of a file no more than those are read.
+
+        Raises: as frame.
+        """
+        pieces: list[bytes] = []
+        for at, size in index.extents(number):
+            first, last = max(start, 0), min(start + length, size)
+            if first < last:
+                pieces.append(self._read_at(at + first, last - first))
+            start -= size
+        return b"".join(pieces)
+
+    def _read_at(self, start: int, length: int) -> bytes:
+        if self._file is None or not self._has_pixels_in_file():
+            return bytes(memoryview(self.header.body)[start : start + length])
+        return self._file.read(start, length)
+
     def bulk_data(self, path: str) -> BulkData:
         """Raises: as find_bulk_data, ArchiveError."""
         return find_bulk_data(self.header, path, self._far_body())

@@ -25,8 +25,9 @@ from farsight.services.open_instance import OpenInstance
 from farsight.services.renditions import Kind, frames_said, is_presentation_state, kind_of
 from farsight.services.serve import ServeService
 
-#: Of all frames of an animation, drawn.
-_MOST_ANIMATED_BYTES = 512 << 20
+#: Of all frames of an animation, as they are stored, and as they are drawn.
+_MOST_ANIMATED_BYTES = 256 << 20
+_MOST_ANIMATED = 2000
 #: Frames that one presentation state may show.
 _MOST_SHOWN = 10_000
 _REPRESENTATIVE_FRAME = 0x00286010
@@ -150,8 +151,12 @@ class RenderService:
             pixels = pixel_format(instance.header)
             index = instance.frames()
             count = index.number_of_frames
-            if pixels.cells * count > _MOST_ANIMATED_BYTES:
-                raise NotAcceptable(f"an animation of {count} frames of this size is too large")
+            cell_bytes = max(pixels.bits_allocated // 8, 1)
+            if count > _MOST_ANIMATED or pixels.cells * cell_bytes * count > _MOST_ANIMATED_BYTES:
+                raise NotAcceptable(
+                    f"an animation of {count} frames of this size is too large; frames can be had "
+                    "one by one"
+                )
             numbers_ = range(1, count + 1)
             each = numbers_ if varies(instance.header) else (1,)
             job = RenderJob(

@@ -12,6 +12,8 @@ from farsight.ps318.frames import PIXELS
 from farsight.ps318.media_type import Offer
 
 _NUMBER_OF_FRAMES = 0x00280008
+#: The largest value of an IS (PS3.5 6.2).
+_MOST_FRAMES = 2**31 - 1
 _ENCAPSULATED_DOCUMENT = 0x00420011
 _PRESENTATION_STATES = "1.2.840.10008.5.1.4.1.1.11."
 
@@ -50,7 +52,7 @@ def is_presentation_state(instance: Instance) -> bool:
 def frames_said(instance: Instance) -> int:
     """NumberOfFrames, 1 where it isn't usable."""
     number = instance.number(_NUMBER_OF_FRAMES)
-    return number if isinstance(number, int) and number > 1 else 1
+    return number if isinstance(number, int) and 1 < number <= _MOST_FRAMES else 1
 
 
 def offers_of(kind: Kind, media_type: str = "", *, frames: int = 0) -> list[Offer]:

@@ -171,6 +171,11 @@ class RetrieveService:
             return Holdings(series, tuple(sorted(here)), version, str(error))
         raise error
 
+    def is_settled(self, series: SeriesRef) -> bool:
+        """Whether a series is served without asking a PACS: it is whole, or there is nobody to
+        ask."""
+        return not self._listing.has_sources or self._is_complete(series)
+
     def _is_complete(self, series: SeriesRef) -> bool:
         record = self._archive.completeness(series)
         return record is not None and len(self._intake.held(series)) >= record.expected

@@ -159,14 +159,16 @@ class ServeService:
         self._root.last = root
         version = self._archive.series_version(series)
         cached = self._cache.get(series, root, version)
-        if cached is None:
+        uids = frozenset(holdings.sop_instance_uids)
+        if cached is None or cached.sop_instance_uids != uids:
             cached = self._kept(holdings, root, version)
             if cached is None:
-                text = self._made(series, holdings.sop_instance_uids, root)
-                cached = CachedSeries(holdings.version, text)
+                text = self._made(series, uids, root)
+                cached = CachedSeries(holdings.version, uids, text)
                 self._keeper.submit(series)
             self._keep(series, root, cached)
-        cached.changes = max(cached.changes, changes)
+        if self._retrieve.is_settled(series):
+            cached.changes = max(cached.changes, changes)
         return Metadata(cached.json, tag=cached.tag)
 
     def _made(self, series: SeriesRef, uids: Iterable[str], root: str) -> bytes:
@@ -183,7 +185,8 @@ class ServeService:
         text = kept.json(root) if kept else None
         if not kept or text is None:
             return None
-        return CachedSeries(version, text, kept.zipped if kept.root == root else None)
+        zipped = kept.zipped if kept.root == root else None
+        return CachedSeries(version, holdings.sop_instance_uids, text, zipped)
 
     def _keep_with_series(self, series: SeriesRef) -> None:
         """Of what is stored: its metadata and where its frames are, for the next life."""
@@ -197,8 +200,8 @@ class ServeService:
         if before is not None and read_kept(before, fingerprint) is not None:
             return
         cached = self._cache.get(series, root, version)
-        if cached is None:
-            cached = CachedSeries(version, self._made(series, uids, root))
+        if cached is None or cached.sop_instance_uids != uids:
+            cached = CachedSeries(version, uids, self._made(series, uids, root))
             self._keep(series, root, cached)
         if len(cached.json) < _WORTH_KEEPING_BYTES:
             return

@@ -11,7 +11,7 @@ from farsight.dicom.elements import DicomHead, DicomObject, Instance
 from farsight.dicom.far_body import FarBody
 from farsight.dicom.head import head_of
 from farsight.dicom.part10 import opening, parse_object
-from farsight.errors import ArchiveError
+from farsight.errors import ArchiveError, MalformedDicom
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive, StoredObject
 from farsight.services.memory_tier import MemoryTier
@@ -60,7 +60,10 @@ class StoredInstances:
     def size(self, ref: InstanceRef) -> FileSize:
         """What `file` will bring, of a file that needn't be read for it."""
         stored = self._archive.open(ref)
-        _, syntax, guessed = opening(stored.read(0, min(stored.size, _HEAD_BYTES)))
+        try:
+            _, syntax, guessed = opening(stored.read(0, min(stored.size, _HEAD_BYTES)))
+        except MalformedDicom:  # meta information that is longer, or that is no DICOM
+            guessed = True
         if guessed:
             syntax = parse_object(stored.read(0, stored.size)).transfer_syntax_uid
         return FileSize(syntax, stored.size)

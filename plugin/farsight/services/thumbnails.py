@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from farsight.documents.legible import class_name
-from farsight.errors import ArchiveError, NotAcceptable
+from farsight.errors import ArchiveError, MalformedDicom, NotAcceptable, UnsupportedDicom
 from farsight.imaging.jobs import ImageType
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive, Kept
@@ -46,6 +46,14 @@ class _Drawn:
     version: int
     changes: int
     picture: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """is_icon: that is no picture of the instance, and maybe another program can draw one."""
+
+    picture: bytes
+    is_icon: bool = False
 
 
 class ThumbnailService:
@@ -94,12 +102,15 @@ class ThumbnailService:
         if not key.sop_instance_uid and self._archive.completeness(series) is not None:
             fingerprint = self._archive.fingerprint(series)
         if not fingerprint:
-            return self._draw(key)
+            return self._draw(key).picture
         record = self._archive.kept(series, Kept.THUMBNAILS)
         pictures = read_thumbnails(record, fingerprint) if record else {}
         picture = pictures.get(key.name)
         if picture is None:
-            pictures[key.name] = picture = self._draw(key)
+            drawn = self._draw(key)
+            if drawn.is_icon:
+                return drawn.picture
+            pictures[key.name] = picture = drawn.picture
             try:
                 record = write_thumbnails(fingerprint, pictures)
                 self._archive.keep(series, record, Kept.THUMBNAILS)
@@ -107,7 +118,7 @@ class ThumbnailService:
                 LOG.warning("series %s: %s", series.series_instance_uid, error)
         return picture
 
-    def _draw(self, key: ThumbnailKey) -> bytes:
+    def _draw(self, key: ThumbnailKey) -> _Picture:
         series = key.series
         ref = (
             InstanceRef(series.study_instance_uid, series.series_instance_uid, key.sop_instance_uid)
@@ -118,18 +129,19 @@ class ThumbnailService:
         query = key.query if key.query.viewport else RenderingQuery(viewport=_USUAL)
         if key.frame_number:
             shot = Shot(ref, key.frame_number)
-            return self._render.still(shot, query, key.image_type, enlarge=False)
+            return _Picture(self._render.still(shot, query, key.image_type, enlarge=False))
         try:
             shots = self._render.shots(ref, header)
             if shots:
                 shot = self._render.representative(shots, header)
-                return self._render.still(shot, query, key.image_type, enlarge=False)
-        except NotAcceptable:
-            pass  # pixels nobody can draw: an icon, as of what has none
+                return _Picture(self._render.still(shot, query, key.image_type, enlarge=False))
+        except (NotAcceptable, MalformedDicom, UnsupportedDicom) as error:
+            LOG.info("instance %s: %s", ref.sop_instance_uid, error)  # an icon, as without pixels
         assert query.viewport is not None
         size = (query.viewport.width, query.viewport.height)
         modality = header.text(_MODALITY) or "?"
-        return self._render.icon(modality, class_name(header.sop_class_uid), size, key.image_type)
+        caption = class_name(header.sop_class_uid)
+        return _Picture(self._render.icon(modality, caption, size, key.image_type), is_icon=True)
 
     def _keep(self, key: ThumbnailKey, drawn: _Drawn) -> None:
         with self._lock:

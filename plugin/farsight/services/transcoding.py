@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from struct import pack
 
 from farsight.dicom.elements import DicomObject, Instance
 from farsight.dicom.explicit import Change, Changes, as_explicit_little_endian, rewritten
-from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, LOSSY, NATIVE
+from farsight.dicom.scan import PIXEL_DATA
+from farsight.dicom.transfer_syntax import (
+    DEFLATED_IMAGE_FRAME,
+    ENCAPSULATED_UNCOMPRESSED,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    LOSSY,
+    NATIVE,
+)
 from farsight.errors import MalformedDicom, NotAcceptable, UnsupportedDicom
 from farsight.imaging.describe import pixel_format
 from farsight.imaging.jobs import TranscodeJob
-from farsight.imaging.picture import Picture
-from farsight.imaging.syntaxes import ENCODABLE, can_decode, can_encode
+from farsight.imaging.picture import Picture, PixelFormat
+from farsight.imaging.syntaxes import ENCODABLE, RLE, can_decode, can_encode
 from farsight.ports.imaging import Imaging
 from farsight.ps318.frames import PIXELS, FrameIndex
 from farsight.services.open_instance import OpenInstance
 
 _ICONS = 0x00880200
+_HIGH_BIT = 0x00280102
+#: Cells of these have all bits allocated: the stored ones may lie anywhere among them.
+_WHOLE_CELLS = NATIVE | {ENCAPSULATED_UNCOMPRESSED, DEFLATED_IMAGE_FRAME, RLE}
 _METHODS = {
     "1.2.840.10008.1.2.4.50": b"ISO_10918_1 ", "1.2.840.10008.1.2.4.51": b"ISO_10918_1 ",
     "1.2.840.10008.1.2.4.81": b"ISO_14495_1 ", "1.2.840.10008.1.2.4.91": b"ISO_15444_1 ",
@@ -86,7 +97,31 @@ def _targets(instance: Instance) -> tuple[str, ...]:
         pixels = pixel_format(instance)
     except (UnsupportedDicom, MalformedDicom):
         return ()
+    if _is_shifted(instance, pixels) or _has_embedded_overlay(instance):
+        return ()
     return tuple(syntax for syntax in ENCODABLE if can_encode(pixels, syntax))
+
+
+def _is_shifted(instance: Instance, pixels: PixelFormat) -> bool:
+    """Whether decoded values are moved to where the data set doesn't say (PS3.5 8.1.1).
+
+    Metadata is about the stored form: frames that are decoded can't have another HighBit.
+    """
+    if instance.transfer_syntax_uid not in _WHOLE_CELLS or pixels.cell != "int":
+        return False
+    return pixels.high_bit not in (-1, pixels.bits_stored - 1)
+
+
+def _has_embedded_overlay(instance: Instance) -> bool:
+    """Whether bits of the pixel cells beside the stored ones are an overlay (retired; PS3.5 8.1.2):
+    it would be lost in decoding."""
+    return any(
+        tag >> 24 == 0x60
+        and tag & 0xFFFF == 0x0102
+        and instance.number(tag) not in (None, 0)
+        and (tag & 0xFFFF0000 | 0x3000) not in instance.elements
+        for tag in instance.elements
+    )
 
 
 def _changes(
@@ -99,6 +134,8 @@ def _changes(
         0x7FE00002: None,
         tag: _pixels(instance, syntax, tag, blocks),
     }
+    if _HIGH_BIT in instance.elements and tag == PIXEL_DATA:  # as decoded values are
+        changes[_HIGH_BIT] = Change("US", pack("<H", pixel_format(instance).bits_stored - 1))
     if 0x00280006 in instance.elements:
         changes[0x00280006] = Change("US", b"\0\0")  # colours by pixel
     if _ICONS in instance.elements and syntax not in NATIVE | {instance.transfer_syntax_uid}:

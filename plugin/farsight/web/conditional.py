@@ -14,12 +14,15 @@ UNCHANGING = "private, max-age=3600"
 #: May grow or be replaced: to be asked for again, which costs no more than a 304.
 CHANGING = "private, no-cache"
 
+#: What an answer of 200 would say beside its tag (RFC 9110 15.4.5).
+_OF_A_304 = ("Content-Location", "Vary")
 _BOOT = secrets.token_hex(6)
 _NUMBERS = itertools.count(1)
 
 
-def instance_tag(instance: Instance, representation: str = "") -> str:
-    """An entity tag of what is made of one instance as it is in memory now.
+def instance_tag(instance: Instance, representation: str = "", *, parts: bool = False) -> str:
+    """An entity tag of what is made of one instance as it is in memory now; weak where it comes in
+    parts, whose boundary is another each time.
 
     An instance that is replaced is another object, with another tag; so is one that was dropped
     from memory and read again, which costs a client no more than asking again.
@@ -28,7 +31,7 @@ def instance_tag(instance: Instance, representation: str = "") -> str:
     if number is None:
         number = _number(instance)
         instance.keep(_number, number)
-    return f'"{_BOOT}-{number}{representation}"'
+    return f'{"W/" if parts else ""}"{_BOOT}-{number}{representation}{"m" if parts else ""}"'
 
 
 def _number(instance: Instance) -> int:  # noqa: ARG001 - known by what it is kept under
@@ -36,11 +39,15 @@ def _number(instance: Instance) -> int:  # noqa: ARG001 - known by what it is ke
 
 
 def conditional(request: Request, response: Response, tag: str, cache_control: str) -> Response:
-    """The answer with its tag, or 304 where the client has it already."""
+    """The answer with its tag, or 304 where the client has it already.
+
+    An answer with a warning is sent whatever a client has: that may have come without.
+    """
     headers = (("ETag", tag), ("Cache-Control", cache_control))
-    if response.status in (200, 206) and matches(request.headers.get("if-none-match"), tag):
-        vary = [("Vary", value) for name, value in response.headers if name == "Vary"]
-        return Response(304, (*headers, *vary))
+    may_be_known = response.status in (200, 206) and response.header("Warning") is None
+    if may_be_known and matches(request.headers.get("if-none-match"), tag):
+        kept = [pair for pair in response.headers if pair[0] in _OF_A_304]
+        return Response(304, (*headers, *kept))
     return response.with_headers(*headers)
 
 
@@ -49,4 +56,4 @@ def matches(header: str | None, tag: str) -> bool:
     if header is None:
         return False
     tags = [one.strip().removeprefix("W/") for one in header.split(",")]
-    return tag in tags or "*" in tags
+    return tag.removeprefix("W/") in tags or "*" in tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from farsight.dicom.elements import Instance
 from farsight.documents.encapsulated_document import document_of
@@ -13,8 +14,12 @@ from farsight.errors import NotAcceptable
 from farsight.model import InstanceRef
 from farsight.services.rendering import RenderService
 from farsight.services.renditions import HTML, TEXT, Kind
+from farsight.web.byte_range import Lazy, with_range
+from farsight.web.conditional import UNCHANGING, conditional, instance_tag
+from farsight.web.messages import Request, Response
 
 _MP4, _MPEG, _H265 = "video/mp4", "video/mpeg", "video/H265"
+_AT_ONCE_BYTES = 8 << 20
 _HEVC = ("1.2.840.10008.1.2.4.107", "1.2.840.10008.1.2.4.108")
 #: A document is what a file claims to be; a script in it must not run as if it were ours.
 _SANDBOXED = (
@@ -22,6 +27,11 @@ _SANDBOXED = (
     ("X-Content-Type-Options", "nosniff"),
 )
 _NOSNIFF = (("X-Content-Type-Options", "nosniff"),)
+
+
+def guard_of(media_type: str) -> tuple[tuple[str, str], ...]:
+    """Headers for something that came from outside. Browsers show PDF in no sandbox."""
+    return _NOSNIFF if media_type == "application/pdf" else _SANDBOXED
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,8 @@ def document_type(render: RenderService, ref: InstanceRef, header: Instance, kin
         document = document_of(render.whole(ref))
         return document.media_type if document else HTML
     if kind is Kind.VIDEO:
-        return _video_type(header, bytes(_video(render, ref)[:16]))
+        instance = render.open(ref)
+        return _video_type(header, instance.stretch(instance.frames(), 1, 0, 16))
     return ""
 
 
@@ -49,19 +60,31 @@ def _video_type(header: Instance, begins: bytes) -> str:
     return _H265 if header.transfer_syntax_uid.startswith(_HEVC) else _MPEG
 
 
-def _video(render: RenderService, ref: InstanceRef) -> bytes | memoryview:
-    """The stream, which is one frame in encapsulated pixel data (PS3.5 A.4.5 to A.4.9)."""
+def video_response(
+    request: Request, render: RenderService, ref: InstanceRef, media_type: str
+) -> Response:
+    """The stream, or the part of it asked for: all that is read is what is sent (PS3.5 A.4.5).
+
+    A range without an end gets as much as a player shows in a while; it asks for the rest.
+    """
     instance = render.open(ref)
-    return instance.frame(instance.frames(), 1)
+    index = instance.frames()
+    headers = (("Content-Type", media_type), ("Vary", "Accept"))
+    tag = instance_tag(instance.header, f"-{media_type}")
+    video = Lazy(
+        instance.frame_bytes(index, 1), partial(instance.stretch, index, 1), _AT_ONCE_BYTES
+    )
+    return conditional(request, with_range(request, headers, video, tag), tag, UNCHANGING)
 
 
 def document_body(render: RenderService, ref: InstanceRef, kind: Kind, media_type: str) -> Body:
     """Raises: NotAcceptable where there is nothing to show, and what reading it raises."""
     if kind is Kind.VIDEO:
-        return Body(_video(render, ref))
+        opened = render.open(ref)
+        return Body(opened.frame(opened.frames(), 1))
     instance = render.whole(ref)
     if kind is Kind.DOCUMENT and (document := document_of(instance)):
-        return Body(document.value, _NOSNIFF if media_type == "application/pdf" else _SANDBOXED)
+        return Body(document.value, guard_of(media_type))
     if kind is Kind.REPORT:
         text = report_as_text(instance) if media_type == TEXT else report_as_html(instance)
         return Body(text.encode("utf-8"), _SANDBOXED)

@@ -10,10 +10,12 @@ from farsight.errors import NotAcceptable, NotFound, UnsupportedDicom
 from farsight.model import InstanceRef, Level
 from farsight.ps318.accept import Accept
 from farsight.ps318.frame_media_type import OCTET_STREAM
-from farsight.ps318.media_type import choose_bulk_data, choose_frames
+from farsight.ps318.frames import PIXELS
+from farsight.ps318.media_type import Offer, choose_bulk_data, choose_frames
 from farsight.ps318.multipart_related import Part
 from farsight.ps318.resource_path import Action, ResourcePath
 from farsight.services.holdings import Holdings
+from farsight.services.open_instance import OpenInstance
 from farsight.services.serve import ServeService
 from farsight.services.transcoding import TranscodeService
 from farsight.web.handlers_frames import Frames
@@ -40,6 +42,7 @@ class BulkHandler:
         accept = accept_of(request)
         root_url = request.base_url + self._root
         parts = _Parts(self._serve, self._transcode, refs, accept, root_url, path.action)
+        warnings = (*warnings, *parts.check())
         first = next(iter(parts), None)
         if first is None:
             what = "pixel data" if path.action is Action.PIXELDATA else "bulk data"
@@ -97,18 +100,45 @@ class _Parts:
             if self._action is Action.ALL_BULKDATA:
                 yield from self._bulk(ref, where)
 
-    def _pixels(self, ref: InstanceRef, where: str) -> Iterator[Part]:
-        instance = self._serve.open(ref)
-        try:
-            index = instance.frames()
-        except UnsupportedDicom:
-            return  # has none
-        offer = choose_frames(
+    def check(self) -> list[str]:
+        """Leaves out the instances whose values can't be had as the client likes, and says why.
+
+        Raises: NotAcceptable where that is so of all of them.
+        """
+        refused: dict[InstanceRef, str] = {}
+        for ref in self._refs:
+            try:
+                self._frames_offer(self._serve.open(ref))
+                if self._action is Action.ALL_BULKDATA:
+                    choose_bulk_data(self._accept, OCTET_STREAM)
+            except NotAcceptable as error:
+                refused[ref] = str(error)
+        why = next(iter(refused.values()), "")
+        if refused and len(refused) == len(self._refs):
+            raise NotAcceptable(why)
+        self._refs = [ref for ref in self._refs if ref not in refused]
+        return [f"{len(refused)} instances are left out: {why}"] if refused else []
+
+    def _frames_offer(self, instance: OpenInstance) -> Offer | None:
+        """None where there are no pixels."""
+        if not any(tag in instance.header.elements for tag in PIXELS):
+            return None
+        return choose_frames(
             self._accept,
             instance.header.transfer_syntax_uid,
             single_part=False,
             others=self._transcode.targets(instance.header),
         )
+
+    def _pixels(self, ref: InstanceRef, where: str) -> Iterator[Part]:
+        instance = self._serve.open(ref)
+        offer = self._frames_offer(instance)
+        if offer is None:
+            return
+        try:
+            index = instance.frames()
+        except UnsupportedDicom:
+            return  # an element without a value
         index.extents(index.number_of_frames)  # all are there, before the first is sent
         numbers = range(1, index.number_of_frames + 1)
         frames = Frames(self._transcode, instance, index, numbers, offer)
@@ -118,11 +148,15 @@ class _Parts:
 
     def _bulk(self, ref: InstanceRef, where: str) -> Iterator[Part]:
         metadata = json.loads(self._serve.instance_metadata(ref, self._root_url).json)
+        instance = self._serve.open(ref)
         prefix = f"{where}/bulkdata/"
         for uri in _uris(metadata):
-            found = self._serve.open(ref).bulk_data(uri.removeprefix(prefix))
-            if found.in_frames or uri == f"{prefix}7FE00010":
-                continue
+            path = uri.removeprefix(prefix)
+            if "/" not in path and int(path, 16) in PIXELS:
+                continue  # these went frame by frame
+            found = instance.bulk_data(path)
+            if found.in_frames:
+                continue  # an icon's: named by the metadata, had one by one
             try:
                 offer = choose_bulk_data(self._accept, found.media_type)
             except NotAcceptable:

@@ -15,6 +15,7 @@ from farsight.services.serve import ServeService
 from farsight.services.transcoding import TranscodeService
 from farsight.web.byte_range import with_range
 from farsight.web.conditional import UNCHANGING, conditional, instance_tag
+from farsight.web.documents import guard_of
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import VARY, related
 from farsight.web.targets import accept_of, accept_values, frames_offer, instance_of
@@ -96,7 +97,8 @@ class FramesHandler:
         headers = (("Content-Type", offer.content_type),)
         frames = Frames(self._transcode, instance, index, numbers, offer)
         listed = ",".join(map(str, numbers)) if len(numbers) < 10 else f"{hash(tuple(numbers)):x}"
-        tag = instance_tag(instance.header, f"-f{listed}-{offer.transfer_syntax_uid}")
+        made = f"-f{listed}-{offer.transfer_syntax_uid}"
+        tag = instance_tag(instance.header, made, parts=offer.multipart)
         if not offer.multipart:
             response = with_range(request, (*headers, VARY), next(iter(frames)).body, tag)
         elif (instance.is_in_memory and offer.as_stored) or len(numbers) == 1:
@@ -120,11 +122,13 @@ class FramesHandler:
         offer = choose_bulk_data(accept_of(request), found.media_type)
         location = ("Content-Location", request.base_url + request.path)
         headers = (("Content-Type", offer.content_type), location)
-        tag = instance_tag(instance.header, f"-b{where}")
+        made = f"-b{where}-{offer.media_type}"
+        tag = instance_tag(instance.header, made, parts=offer.multipart)
         if offer.multipart:
             response = related(offer.media_type, [Part(headers, found.value)])
         else:
-            response = with_range(request, (*headers, VARY), found.value, tag)
+            guarded = (*headers, VARY, *guard_of(offer.media_type))
+            response = with_range(request, guarded, found.value, tag)
         return conditional(request, response, tag, UNCHANGING)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from farsight.dicom.elements import DicomObject
-from farsight.errors import NotAcceptable
+from farsight.errors import MalformedDicom, NotAcceptable
 from farsight.imaging.syntaxes import ENCODABLE
 from farsight.model import InstanceRef, Level
 from farsight.ps318.accept import Accept
@@ -51,7 +51,7 @@ class ObjectsHandler:
         syntax = instance.transfer_syntax_uid
         others = self._transcode.targets(instance)
         offer = choose_dicom(accept, syntax, single_part=True, others=others)
-        tag = instance_tag(instance, f"-{offer.transfer_syntax_uid}{'m' * offer.multipart}")
+        tag = instance_tag(instance, f"-{offer.transfer_syntax_uid}", parts=offer.multipart)
         part = _part(self._transcode, offer, instance)
         if offer.multipart:
             response = related(_DICOM, [part])
@@ -110,11 +110,20 @@ class _Objects:
 
     def __iter__(self) -> Iterator[Part]:
         for file in self._files():
-            offer = self._offer(file)
-            body = file.data
+            offer, body = self._offer(file), file.data
             if not offer.as_stored:
-                body = self._transcode.whole(file.instance(), offer.transfer_syntax_uid)
+                try:
+                    body = self._transcode.whole(file.instance(), offer.transfer_syntax_uid)
+                except (MalformedDicom, NotAcceptable):
+                    offer = self._undecoded(file.transfer_syntax_uid)
             yield Part((("Content-Type", offer.content_type),), body)
+
+    def _undecoded(self, syntax: str) -> Offer:
+        """As it is stored, which is what there is of pixels that nobody can decode.
+
+        Raises: NotAcceptable where the client named what it wants.
+        """
+        return choose_dicom(self._accept, syntax, single_part=False)
 
     def sizes(self) -> list[tuple[Headers, int]] | None:
         """None where an object is sent in another form than it is stored in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from farsight.errors import NotAcceptable
+from farsight.errors import MalformedDicom, NotAcceptable
 from farsight.imaging.jobs import ImageType
 from farsight.model import InstanceRef, Level, SeriesRef
 from farsight.ps318.accept import Accept
@@ -125,7 +125,7 @@ class PictureHandler:
         for ref in refs:
             try:
                 renditions.append(self._instances.choose(ref, (), _in_parts(accept), query))
-            except NotAcceptable as error:
+            except (NotAcceptable, MalformedDicom) as error:
                 refused.append(str(error))
         if not renditions:
             raise NotAcceptable(refused[0] if refused else "there is nothing to render")

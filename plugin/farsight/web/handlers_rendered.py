@@ -19,7 +19,7 @@ from farsight.services.rendering import FramesOf, RenderService, Shot
 from farsight.services.renditions import Kind, kind_of, offers_of
 from farsight.web.byte_range import with_range
 from farsight.web.conditional import UNCHANGING, conditional, instance_tag, matches
-from farsight.web.documents import Body, document_body, document_type
+from farsight.web.documents import Body, document_body, document_type, video_response
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import VARY, related
 
@@ -73,8 +73,7 @@ class RenderedInstances:
         offers = offers_of(kind, media_type, frames=len(frames))
         if shots and shots[0].state is not None:
             offers = [offer for offer in offers if offer.media_type != ImageType.GIF]
-        offer = choose_rendered(accept, offers)
-        _check_profile(query, offer)
+        offer = _with_profile(query, offers, accept)
         note = None
         still = not offer.multipart and offer.media_type in _IMAGE_TYPES
         if still and len(shots) > 1 and not _is_animation(offer, shots):
@@ -117,6 +116,9 @@ class RenderedInstances:
         """The answer for one instance, ranges included: players of video ask for them."""
         if rendition.offer.multipart:
             return related(rendition.offer.media_type, _Parts(self, (rendition,)))
+        if rendition.kind is Kind.VIDEO:
+            media_type = rendition.offer.media_type
+            return video_response(request, self._render, rendition.ref, media_type)
         tag = _tag_before(rendition)
         if tag is not None and matches(request.headers.get("if-none-match"), tag):
             return conditional(request, Response(200, (VARY,)), tag, UNCHANGING)
@@ -160,7 +162,14 @@ def _is_animation(offer: Offer, shots: Sequence[Shot]) -> bool:
     return isinstance(shots, FramesOf) or len({shot.image for shot in shots}) == 1
 
 
-def _check_profile(query: RenderingQuery, offer: Offer) -> None:
-    if query.icc_profile is not IccProfile.NO and offer.media_type == ImageType.GIF:
-        why = f"{offer.media_type} can't carry a profile"
-        raise InvalidParameter("iccprofile", query.icc_profile.value, why)
+def _with_profile(query: RenderingQuery, offers: Sequence[Offer], accept: Accept) -> Offer:
+    """The best that can carry an ICC profile, where one is asked for (PS3.18 8.3.5.1.5)."""
+    if query.icc_profile is IccProfile.NO:
+        return choose_rendered(accept, offers)
+    carriers = [offer for offer in offers if offer.media_type != ImageType.GIF]
+    try:
+        return choose_rendered(accept, carriers)
+    except NotAcceptable:
+        offer = choose_rendered(accept, offers)
+    why = f"{offer.media_type} can't carry a profile"
+    raise InvalidParameter("iccprofile", query.icc_profile.value, why)

@@ -107,4 +107,5 @@ def _answer(
         response, tag = Response(200, coded, zipped), f"{tag}-gzip"
     response = maybe_short(response.with_headers(VARY), metadata.warnings, root_url)
     suffix = offer.media_type.rpartition("+")[2].rpartition("/")[2]
-    return conditional(request, response, f'{tag}-{suffix}"', CHANGING)
+    weak = "W/" if offer.multipart else ""  # its boundary is another each time
+    return conditional(request, response, f'{weak}{tag}-{suffix}"', CHANGING)

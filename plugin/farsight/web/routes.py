@@ -54,7 +54,7 @@ class Router:
 
     def handle(self, request: Request) -> Response:
         """The answer, errors included; nothing of the inside is told. May block."""
-        return _guarded(lambda: self._dispatch(request))
+        return _guarded(request, lambda: self._dispatch(request))
 
     def at_once(self, request: Request) -> Response | None:
         """The answer, errors included, where it can be given without blocking and in no time."""
@@ -62,7 +62,7 @@ class Router:
             return None
         for root, answer in self._at_once.items():
             if request.path.startswith(root):
-                return _guarded(partial(answer, request))
+                return _guarded(request, partial(answer, request))
         return None
 
     def _dispatch(self, request: Request) -> Response:
@@ -88,12 +88,12 @@ class Router:
         return describe(request).with_headers(allow)
 
 
-def _guarded(answer: Callable[[], R]) -> R | Response:
+def _guarded(request: Request, answer: Callable[[], R]) -> R | Response:
     try:
         return answer()
     except FarsightError as error:
         if error.status >= 500:
-            LOG.warning("%s: %s", error.status, error)
+            LOG.warning("%s %s: %s", request.path[:400], error.status, error)  # UIDs, no query
         return error_response(error)
     except RecursionError:
         return _error(400, "the request is nested too deeply")
