@@ -5,6 +5,7 @@ The tests build on one another in the order they stand here.
 
 from __future__ import annotations
 
+import io
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from farsight_demo.generated import HEAD, THORAX, uid
+from PIL import Image
 
 from tests.compose.stack import Stack
 
@@ -56,6 +58,20 @@ def test_frames_have_the_pixels_that_were_generated(stack: Stack) -> None:
     image = np.frombuffer(rest[: SIDE * SIDE * 2], "<u2").reshape(SIDE, SIDE)
     assert image[SIDE // 2, SIDE // 2 + 15] > 300  # the brain
     assert image[:8].max() < 150  # the air above it
+
+
+def test_pictures_are_drawn_in_the_container(stack: Stack) -> None:
+    """By worker processes of a user who isn't root, in the image's own Python."""
+    request = urllib.request.Request(
+        f"{stack.url(FULL_DOOR)}{SERIES_PATH}/thumbnail?viewport=64,64",
+        headers={"Accept": "image/png"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.headers["Content-Type"] == "image/png"
+        picture = Image.open(io.BytesIO(answer.read()))
+    assert picture.size == (64, 64)
+    darkest, brightest = picture.convert("L").getextrema()
+    assert brightest - darkest > 100
 
 
 def test_ohif_is_served(stack: Stack) -> None:

@@ -22,6 +22,7 @@ from farsight.errors import (
 )
 from farsight.imaging import worker as wire
 from farsight.imaging.jobs import Job, RenderJob
+from farsight.ps318.rendering_query import RenderingQuery
 
 LOG = logging.getLogger("farsight.imaging")
 _START_S = 30.0
@@ -171,11 +172,20 @@ class ImagingWorkers:
 def _error(job: Job, outcome: int, blocks: Sequence[bytes]) -> FarsightError:
     message = b"".join(blocks)[:500].decode("utf-8", "replace")
     if outcome == wire.OUTSIDE:
-        in_fractions = isinstance(job, RenderJob) and job.query.region is not None
-        return InvalidParameter("region" if in_fractions else "viewport", "", message)
+        return InvalidParameter(*_region_of(job), message)
     if outcome == wire.UNSUPPORTED:
         return UnsupportedDicom(message)
     if outcome == wire.BUG:
         LOG.error("imaging worker: %s", message)
         return MalformedDicom("the pixels of this instance can't be drawn")
     return MalformedDicom(message)
+
+
+def _region_of(job: Job) -> tuple[str, str]:
+    """The parameter that named a part of the image, and what it said."""
+    query = job.query if isinstance(job, RenderJob) else RenderingQuery()
+    if query.region is not None:
+        edges = (query.region.left, query.region.top, query.region.right, query.region.bottom)
+        return "region", ",".join(f"{edge:g}" for edge in edges)
+    region = None if query.viewport is None else query.viewport.region
+    return "viewport", "" if region is None else f"…,{region.left:g},{region.top:g},…"

@@ -34,8 +34,11 @@ class WadoUriHandler:
             rendition = self._instances.choose(
                 wado.instance, frames, accept, wado.rendering, state=wado.presentation
             )
-        except NotAcceptable:
-            choose_rendered(accept, [_DICOM])  # or it says what there is
+        except NotAcceptable as error:
+            try:
+                choose_rendered(accept, [_DICOM])
+            except NotAcceptable:
+                raise error from None  # which lists what there is
             return self._warned(request, wado, self._object(request, wado))
         response = self._instances.response(request, rendition)
         return self._warned(request, wado, response, rendition.note)
