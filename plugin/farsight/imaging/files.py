@@ -44,7 +44,11 @@ def saved(image: Image.Image, image_type: ImageType, quality: int | None, profil
             "quality_layers": [30 + quality / 4],
         }
     out = io.BytesIO()
-    image.save(out, _FORMATS[image_type], **options)
+    try:
+        image.save(out, _FORMATS[image_type], **options)
+    except OSError as error:  # the encoder gave up: JPEG 2000 on very large pictures
+        size = f"{image.width} x {image.height}"
+        raise UnsupportedDicom(f"{size} pixels can't be written as {image_type.value}") from error
     file = out.getvalue()
     return _jp2_with(file, profile) if image_type is ImageType.JP2 and profile else file
 

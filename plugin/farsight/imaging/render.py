@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from farsight.errors import MalformedDicom
+from farsight.errors import UnsupportedDicom
 from farsight.imaging.annotate import caption, draw_overlay
 from farsight.imaging.colours import in_pseudo_colour, rgb, through_palette, with_profile
 from farsight.imaging.decode import decode
@@ -31,7 +31,7 @@ def render(job: RenderJob, frames: Sequence[bytes | memoryview]) -> bytes:
         image, profile = _finished(job, picture, frame)
         spent += image.width * image.height * len(image.getbands())
         if spent > _LARGEST_ANIMATION:
-            raise MalformedDicom("the animation is too large to be made")
+            raise UnsupportedDicom("an animation of this size can't be made: ask for a smaller one")
         images.append(image)
     if job.image_type is ImageType.GIF:
         return animation(images, job.delays_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from farsight.errors import MalformedDicom, NotAcceptable
+from farsight.errors import InvalidParameter, MalformedDicom, NotAcceptable
 from farsight.imaging.jobs import ImageType
 from farsight.model import InstanceRef, Level, SeriesRef
 from farsight.ps318.accept import Accept
@@ -73,7 +73,8 @@ class PictureHandler:
         offer = choose_rendered(accept_of(request), _THUMBNAILS)
         query = parse_thumbnail_query(request.query)
         if len(path.frames) > 1:
-            raise NotAcceptable("a thumbnail is of one frame")
+            frames = ",".join(map(str, path.frames))
+            raise InvalidParameter("frames", frames, "a thumbnail is of one frame")
         return ThumbnailKey(
             series,
             ImageType(offer.media_type),

@@ -84,7 +84,7 @@ class RenderedInstances:
 
     def _chosen(self, shots: Sequence[Shot], frames: Sequence[int], kind: Kind) -> list[Shot]:
         if kind not in (Kind.IMAGE, Kind.MULTI_FRAME):
-            raise NotAcceptable(f"frames of a {kind.value} can't be rendered")
+            raise NotFound(f"a {kind.value} has no frames to be rendered")
         if max(frames) > len(shots):
             last = len(shots)
             raise NotFound(f"frame {max(frames)} does not exist: the instance has {last}")
