@@ -19,7 +19,6 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from farsight.errors import BadRequest, FarsightError, PayloadTooLarge, SettingsError
-from farsight.ps318.multipart_related import RelatedBody
 from farsight.services.presence import Presence
 from farsight.web.base_url import BaseUrl
 from farsight.web.batches import in_batches
@@ -27,6 +26,7 @@ from farsight.web.bounded_protocol import protocol_class
 from farsight.web.credentials import Credentials
 from farsight.web.messages import Request, Response
 from farsight.web.routes import Router, error_response
+from farsight.web.wire_form import wire_form
 from farsight.web.worker_pool import Overloaded, WorkerPool
 
 LOG = logging.getLogger("farsight.web")
@@ -35,6 +35,7 @@ _GRACE_S = 2
 #: Watching for a client's leaving costs more than a quick answer.
 _WATCH_AFTER_S = 0.2
 _BACKLOG = 2048
+_JOINED_BYTES = 256 << 10
 
 Scope = dict[str, Any]
 Chunk = bytes | memoryview
@@ -193,7 +194,7 @@ class FullDoor:
 
     async def _begun(self, response: Response, *, with_body: bool) -> _Begun:
         """The answer up to its first chunk: what fails until then can still be said."""
-        headers, chunks = _wire_form(response)
+        headers, chunks = wire_form(response)
         start = {"type": "http.response.start", "status": response.status, "headers": headers}
         if not with_body:
             return _Begun(start, _END, iter(()))
@@ -206,9 +207,9 @@ class FullDoor:
         try:
             await send(answer.start)
             if answer.at_hand:
-                for chunk in answer.rest:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            elif answer.first is not _END:
+                await _send_whole(list(answer.rest), send)
+                return
+            if answer.first is not _END:
                 await self._stream(answer.first, answer.rest, receive, send)
             await send({"type": "http.response.body", "body": b""})
         except FarsightError as error:  # left without an end, so that the client sees it
@@ -241,6 +242,15 @@ class _Begun:
     at_hand: bool = False
 
 
+async def _send_whole(chunks: list[Chunk], send: Any) -> None:
+    """In as few writes as cost no long copy: each is a call of the system, and a packet."""
+    if sum(map(len, chunks)) <= _JOINED_BYTES:
+        chunks = [b"".join(chunks)]
+    for number, chunk in enumerate(chunks, start=1):
+        more = number < len(chunks)
+        await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
 def _wake(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(over.set)
@@ -270,26 +280,3 @@ def _check_host(scope: Scope) -> None:
     hosts = sum(name == b"host" for name, _ in scope["headers"])
     if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
         raise BadRequest("the request needs one Host header")
-
-
-def _wire_form(
-    response: Response,
-) -> tuple[list[tuple[bytes, bytes]], list[Chunk] | Iterator[Chunk]]:
-    """Headers with Content-Length where it is known, and the body: a list if it is all there."""
-    headers = list(response.headers)
-    body = response.body
-    length: int | None
-    chunks: list[Chunk] | Iterator[Chunk]
-    if isinstance(body, RelatedBody):
-        headers = [pair for pair in headers if pair[0].lower() != "content-type"]
-        headers.append(("Content-Type", body.content_type))
-        if isinstance(body.parts, tuple | list):
-            chunks = list(body.chunks())
-            length = sum(map(len, chunks))
-        else:
-            length, chunks = None, body.chunks()
-    else:
-        length, chunks = len(body), [body]
-    if length is not None and response.status not in (204, 304):
-        headers.append(("Content-Length", str(length)))
-    return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in headers], chunks
