@@ -98,6 +98,10 @@ class MalformedDicom(FarsightError):
     status = 500
 
 
+class DecoderLost(MalformedDicom):
+    """Decoding ended without an answer, or took too long: most likely over hostile data."""
+
+
 class UnsupportedDicom(FarsightError):
     """Well-formed, but of a kind that can't be served this way (no pixels, say)."""
 

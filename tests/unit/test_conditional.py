@@ -40,6 +40,11 @@ def test_if_none_match(header: str | None, known: bool) -> None:
     assert matches(header, TAG) is known
 
 
+def test_commas_in_tags_are_part_of_them() -> None:
+    tag = instance_tag(parse_object(part10(ct_slice(1))), "-f1,2,3")
+    assert matches(f'"other", {tag}', tag)
+
+
 def test_what_a_client_has_is_not_sent_again() -> None:
     response = conditional(asked(if_none_match=TAG), WHOLE, TAG, CHANGING)
     assert (response.status, response.body) == (304, b"")

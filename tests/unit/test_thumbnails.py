@@ -13,7 +13,7 @@ from fakes.pacs import FakePacs
 from fakes.series_source import part10
 from farsight.dicom.elements import DicomObject
 from farsight.dicom.part10 import parse_object
-from farsight.errors import NotAcceptable, NotFound
+from farsight.errors import DecoderLost, NotAcceptable, NotFound
 from farsight.imaging.jobs import ImageType
 from farsight.model import Completeness, InstanceRef, SeriesRef
 from farsight.ports.archive import Kept
@@ -105,6 +105,7 @@ class Drawing(RenderService):
         self.drawn: list[tuple[Shot, RenderingQuery, ImageType]] = []
         self.icons: list[str] = []
         self._drawable = drawable
+        self.lost = False
 
     def header(self, _ref: InstanceRef) -> DicomObject:
         return parse_object(part10(ct_slice(1)))
@@ -115,6 +116,8 @@ class Drawing(RenderService):
         assert not enlarge
         if not self._drawable:
             raise NotAcceptable("nobody decodes that")
+        if self.lost:
+            raise DecoderLost("it took too long")
         self.drawn.append((shot, query, image_type))
         return f"picture {len(self.drawn)}".encode()
 
@@ -196,6 +199,16 @@ def test_what_can_not_be_drawn_gets_an_icon() -> None:
     assert render.icons == ["CT, CT Image Storage, 256 x 256"]
 
 
+def test_an_icon_for_want_of_a_worker_is_not_kept() -> None:
+    render = Drawing()
+    render.lost = True
+    service = thumbnails(render, Store())
+    assert service.picture(KEY) == b"icon"
+    assert service.at_hand(KEY) is None
+    render.lost = False
+    assert service.picture(KEY) == b"picture 1"
+
+
 # ---- as they are kept
 
 
@@ -208,8 +221,9 @@ def test_what_is_written_is_read(pictures: dict[str, bytes], fingerprint: str) -
 
 @given(st.integers(0, 200), st.integers(0, 255))
 def test_what_is_damaged_is_nothing_or_pictures(at: int, octet: int) -> None:
-    record = bytearray(write_thumbnails("f", {"a": b"12345", "b": b"678"}))
+    whole = write_thumbnails("f", {"a": b"12345", "b": b"678"})
+    assert read_thumbnails(whole[:-1], "f") == {}
+    record = bytearray(whole)
     record[at % len(record)] = octet
     found = read_thumbnails(bytes(record), "f")
     assert all(isinstance(picture, bytes) for picture in found.values())
-    assert read_thumbnails(bytes(record[:-1]), "f") == {}

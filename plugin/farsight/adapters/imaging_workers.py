@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from farsight.adapters.imaging_process import ImagingProcess
 from farsight.errors import (
+    DecoderLost,
     FarsightError,
     ImagingBusy,
     InvalidParameter,
@@ -155,9 +156,9 @@ class ImagingWorkers:
         if self._closed.is_set():
             return ImagingBusy("the server is stopping")
         if worker.overdue:
-            return MalformedDicom(f"decoding the pixels took longer than {self._timeout_s:g} s")
+            return DecoderLost(f"decoding the pixels took longer than {self._timeout_s:g} s")
         LOG.warning("an imaging worker ended over its job (%s)", worker.exit_code())
-        return MalformedDicom("the decoder fell over the pixels of this instance")
+        return DecoderLost("the decoder fell over the pixels of this instance")
 
     def _watch(self) -> None:
         """Ends what takes too long."""

@@ -45,7 +45,7 @@ class OrthancArchive:
         self._storage = storage
         self._index = ArchiveIndex(max_studies)
         self._loading = threading.Lock()
-        self._events = StoreEvents(self._index)
+        self._events = StoreEvents(self._index, self._has_changed)
 
     def listen(self, *, stored: Listener, gone: Listener) -> None:
         """Who wants to hear of instances stored by others, and of deleted or replaced ones."""
@@ -54,14 +54,19 @@ class OrthancArchive:
     def close(self, deadline_s: float) -> None:
         self._events.close(deadline_s)
 
+    def _has_changed(self) -> None:
+        """Told of an event, and again once the index has followed it: what was looked up between
+        the two is of before."""
+        self.changes += 1  # only ever another number: a lost one of two at once does no harm
+
     def instance_added(self, resource_id: str) -> None:
         """For the change callback; returns at once."""
-        self.changes += 1  # only ever another number: a lost one of two at once does no harm
+        self._has_changed()
         self._events.put("added", resource_id)
 
     def instance_removed(self, resource_id: str) -> None:
         """For the change callback; returns at once."""
-        self.changes += 1
+        self._has_changed()
         self._events.put("removed", resource_id)
 
     # ---- what is stored
@@ -124,7 +129,7 @@ class OrthancArchive:
         answer = rest.store_instance(part10, ref.sop_instance_uid)
         self._make_known(ref.study_instance_uid)
         self._index.add(StoredInstance(ref, str(answer["ID"]), str(answer["ParentSeries"])))
-        self.changes += 1  # the event comes later
+        self._has_changed()  # the event comes later
 
     def read(self, ref: InstanceRef) -> bytes:
         """See ports.Archive."""
@@ -180,6 +185,8 @@ class OrthancArchive:
             return rest.get_bytes(f"/instances/{resource_id}/file")
         except NotFound as error:
             raise self._gone(ref, resource_id) from error
+        except ArchiveError as error:
+            raise ArchiveError(f"Orthanc can't read instance {ref.sop_instance_uid}") from error
 
     def _gone(self, ref: InstanceRef, resource_id: str) -> NotFound:
         self._events.removed(resource_id)

@@ -22,8 +22,10 @@ Listener = Callable[[InstanceRef], None]
 class StoreEvents:
     """Keeps the index up to what Orthanc tells. Thread-safe."""
 
-    def __init__(self, index: ArchiveIndex) -> None:
+    def __init__(self, index: ArchiveIndex, followed: Callable[[], None]) -> None:
+        """`followed`: called whenever the index has followed an event."""
         self._index = index
+        self._followed = followed
         self._events: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._series_refs: dict[str, SeriesRef] = {}
         self._on_stored: Listener | None = None
@@ -48,6 +50,7 @@ class StoreEvents:
         ref = self._index.remove(resource_id)
         if ref is not None and self._on_gone is not None:
             self._on_gone(ref)
+        self._followed()
 
     def _follow(self) -> None:
         while (event := self._events.get()) is not None:
@@ -59,6 +62,7 @@ class StoreEvents:
                     self._removed(resource_id)
             except (ArchiveError, NotFound) as error:
                 LOG.info("event for instance %s: %s", resource_id, error)
+            self._followed()
 
     def _added(self, resource_id: str) -> None:
         if self._index.is_empty or self._index.knows(resource_id):

@@ -8,7 +8,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from farsight.documents.legible import class_name
-from farsight.errors import ArchiveError, MalformedDicom, NotAcceptable, UnsupportedDicom
+from farsight.errors import (
+    ArchiveError,
+    DecoderLost,
+    MalformedDicom,
+    NotAcceptable,
+    UnsupportedDicom,
+)
 from farsight.imaging.jobs import ImageType
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive, Kept
@@ -50,10 +56,12 @@ class _Drawn:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """is_icon: that is no picture of the instance, and maybe another program can draw one."""
+    """is_icon: that is no picture of the instance; another version of this program may draw one.
+    may_get_better: it is an icon because a worker was lost, or took too long."""
 
     picture: bytes
     is_icon: bool = False
+    may_get_better: bool = False
 
 
 class ThumbnailService:
@@ -88,35 +96,38 @@ class ThumbnailService:
         version = self._archive.series_version(key.series)
         with self._lock:
             found = self._drawn.get(key)
-        if found is None or found.version != version:
-            drawn = _Drawn(version, changes, self._kept_or_drawn(key))
-        else:
+        if found is not None and found.version == version:
             drawn = _Drawn(version, changes, found.picture)
+        else:
+            made = self._kept_or_drawn(key)
+            if made.may_get_better:
+                return made.picture
+            drawn = _Drawn(version, changes, made.picture)
         self._keep(key, drawn)
         return drawn.picture
 
-    def _kept_or_drawn(self, key: ThumbnailKey) -> bytes:
+    def _kept_or_drawn(self, key: ThumbnailKey) -> _Picture:
         """Of whole series the pictures are kept in the archive, for the next life too."""
         series = key.series
         fingerprint = ""
         if not key.sop_instance_uid and self._archive.completeness(series) is not None:
             fingerprint = self._archive.fingerprint(series)
         if not fingerprint:
-            return self._draw(key).picture
+            return self._draw(key)
         record = self._archive.kept(series, Kept.THUMBNAILS)
         pictures = read_thumbnails(record, fingerprint) if record else {}
         picture = pictures.get(key.name)
         if picture is None:
             drawn = self._draw(key)
             if drawn.is_icon:
-                return drawn.picture
+                return drawn
             pictures[key.name] = picture = drawn.picture
             try:
                 record = write_thumbnails(fingerprint, pictures)
                 self._archive.keep(series, record, Kept.THUMBNAILS)
             except ArchiveError as error:  # it is drawn all the same
                 LOG.warning("series %s: %s", series.series_instance_uid, error)
-        return picture
+        return _Picture(picture)
 
     def _draw(self, key: ThumbnailKey) -> _Picture:
         series = key.series
@@ -130,6 +141,7 @@ class ThumbnailService:
         if key.frame_number:
             shot = Shot(ref, key.frame_number)
             return _Picture(self._render.still(shot, query, key.image_type, enlarge=False))
+        lost = False
         try:
             shots = self._render.shots(ref, header)
             if shots:
@@ -137,11 +149,13 @@ class ThumbnailService:
                 return _Picture(self._render.still(shot, query, key.image_type, enlarge=False))
         except (NotAcceptable, MalformedDicom, UnsupportedDicom) as error:
             LOG.info("instance %s: %s", ref.sop_instance_uid, error)  # an icon, as without pixels
+            lost = isinstance(error, DecoderLost)
         assert query.viewport is not None
         size = (query.viewport.width, query.viewport.height)
         modality = header.text(_MODALITY) or "?"
         caption = class_name(header.sop_class_uid)
-        return _Picture(self._render.icon(modality, caption, size, key.image_type), is_icon=True)
+        icon = self._render.icon(modality, caption, size, key.image_type)
+        return _Picture(icon, is_icon=True, may_get_better=lost)
 
     def _keep(self, key: ThumbnailKey, drawn: _Drawn) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 
 from farsight.dicom.elements import Instance
@@ -16,6 +17,7 @@ CHANGING = "private, no-cache"
 
 #: What an answer of 200 would say beside its tag (RFC 9110 15.4.5).
 _OF_A_304 = ("Content-Location", "Vary")
+_TAGS = re.compile(r'"[^"]*"')
 _BOOT = secrets.token_hex(6)
 _NUMBERS = itertools.count(1)
 
@@ -55,5 +57,5 @@ def matches(header: str | None, tag: str) -> bool:
     """Whether a list of entity tags has this one, compared weakly (RFC 9110 8.8.3.2)."""
     if header is None:
         return False
-    tags = [one.strip().removeprefix("W/") for one in header.split(",")]
-    return tag.removeprefix("W/") in tags or "*" in tags
+    tags = _TAGS.findall(header)
+    return tag.removeprefix("W/") in tags or header.strip() == "*"

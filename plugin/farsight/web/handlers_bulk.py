@@ -9,6 +9,7 @@ from typing import Any
 from farsight.errors import NotAcceptable, NotFound, UnsupportedDicom
 from farsight.model import InstanceRef, Level
 from farsight.ps318.accept import Accept
+from farsight.ps318.bulk_data import BulkData
 from farsight.ps318.frame_media_type import OCTET_STREAM
 from farsight.ps318.frames import PIXELS
 from farsight.ps318.media_type import Offer, choose_bulk_data, choose_frames
@@ -108,9 +109,9 @@ class _Parts:
         refused: dict[InstanceRef, str] = {}
         for ref in self._refs:
             try:
-                self._frames_offer(self._serve.open(ref))
-                if self._action is Action.ALL_BULKDATA:
-                    choose_bulk_data(self._accept, OCTET_STREAM)
+                offer = self._frames_offer(self._serve.open(ref))
+                if offer is None and self._action is Action.ALL_BULKDATA:
+                    self._check_values(ref)
             except NotAcceptable as error:
                 refused[ref] = str(error)
         why = next(iter(refused.values()), "")
@@ -118,6 +119,18 @@ class _Parts:
             raise NotAcceptable(why)
         self._refs = [ref for ref in self._refs if ref not in refused]
         return [f"{len(refused)} instances are left out: {why}"] if refused else []
+
+    def _check_values(self, ref: InstanceRef) -> None:
+        """Of an instance without pixels, which may be a document. Raises: NotAcceptable."""
+        for _, found in self._values(ref):
+            self._value_offer(found)
+
+    def _value_offer(self, found: BulkData) -> Offer:
+        """In its own type, else as octets. Raises: NotAcceptable."""
+        try:
+            return choose_bulk_data(self._accept, found.media_type)
+        except NotAcceptable:
+            return choose_bulk_data(self._accept, OCTET_STREAM)
 
     def _frames_offer(self, instance: OpenInstance) -> Offer | None:
         """None where there are no pixels."""
@@ -147,22 +160,27 @@ class _Parts:
             yield Part((*part.headers, location), part.body)
 
     def _bulk(self, ref: InstanceRef, where: str) -> Iterator[Part]:
-        metadata = json.loads(self._serve.instance_metadata(ref, self._root_url).json)
-        instance = self._serve.open(ref)
-        prefix = f"{where}/bulkdata/"
-        for uri in _uris(metadata):
-            path = uri.removeprefix(prefix)
-            if "/" not in path and int(path, 16) in PIXELS:
-                continue  # these went frame by frame
-            found = instance.bulk_data(path)
-            if found.in_frames:
-                continue  # an icon's: named by the metadata, had one by one
+        """Beside pixels that a client takes, values are left out that it doesn't: it didn't ask for
+        any of them by name."""
+        for path, found in self._values(ref):
             try:
-                offer = choose_bulk_data(self._accept, found.media_type)
+                offer = self._value_offer(found)
             except NotAcceptable:
-                offer = choose_bulk_data(self._accept, OCTET_STREAM)
-            headers = (("Content-Type", offer.content_type), ("Content-Location", uri))
-            yield Part(headers, found.value)
+                continue
+            location = ("Content-Location", f"{where}/bulkdata/{path}")
+            yield Part((("Content-Type", offer.content_type), location), found.value)
+
+    def _values(self, ref: InstanceRef) -> Iterator[tuple[str, BulkData]]:
+        """What the metadata has a BulkDataURI for, but for pixels, which went frame by frame."""
+        metadata = json.loads(self._serve.instance_metadata(ref, "").json)
+        instance = self._serve.open(ref)
+        for uri in _uris(metadata):
+            path = uri.partition("/bulkdata/")[2]
+            if "/" not in path and int(path, 16) in PIXELS:
+                continue
+            found = instance.bulk_data(path)
+            if not found.in_frames:  # an icon's are had one by one
+                yield path, found
 
 
 def _uris(value: Any) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from farsight.dicom.elements import DicomObject
 from farsight.errors import MalformedDicom, NotAcceptable
 from farsight.imaging.syntaxes import ENCODABLE
 from farsight.model import InstanceRef, Level
@@ -14,7 +13,7 @@ from farsight.ps318.media_type import Offer, choose_dicom, takes_any_dicom
 from farsight.ps318.multipart_related import Headers, Part
 from farsight.ps318.resource_path import ResourcePath
 from farsight.services.holdings import Holdings
-from farsight.services.object_file import ObjectFile
+from farsight.services.object_file import ObjectFile, file_of
 from farsight.services.presence import ClientGone, Presence
 from farsight.services.serve import ServeService
 from farsight.services.transcoding import TranscodeService
@@ -51,8 +50,8 @@ class ObjectsHandler:
         syntax = instance.transfer_syntax_uid
         others = self._transcode.targets(instance)
         offer = choose_dicom(accept, syntax, single_part=True, others=others)
+        offer, part = _sent(self._transcode, accept, offer, file_of(instance), single_part=True)
         tag = instance_tag(instance, f"-{offer.transfer_syntax_uid}", parts=offer.multipart)
-        part = _part(self._transcode, offer, instance)
         if offer.multipart:
             response = related(_DICOM, [part])
         else:
@@ -110,20 +109,8 @@ class _Objects:
 
     def __iter__(self) -> Iterator[Part]:
         for file in self._files():
-            offer, body = self._offer(file), file.data
-            if not offer.as_stored:
-                try:
-                    body = self._transcode.whole(file.instance(), offer.transfer_syntax_uid)
-                except (MalformedDicom, NotAcceptable):
-                    offer = self._undecoded(file.transfer_syntax_uid)
-            yield Part((("Content-Type", offer.content_type),), body)
-
-    def _undecoded(self, syntax: str) -> Offer:
-        """As it is stored, which is what there is of pixels that nobody can decode.
-
-        Raises: NotAcceptable where the client named what it wants.
-        """
-        return choose_dicom(self._accept, syntax, single_part=False)
+            _, part = _sent(self._transcode, self._accept, self._offer(file), file)
+            yield part
 
     def sizes(self) -> list[tuple[Headers, int]] | None:
         """None where an object is sent in another form than it is stored in."""
@@ -169,8 +156,23 @@ class _Objects:
         return self._offers[kind]
 
 
-def _part(transcode: TranscodeService, offer: Offer, instance: DicomObject) -> Part:
-    body = instance.data
+def _sent(
+    transcode: TranscodeService,
+    accept: Accept,
+    offer: Offer,
+    file: ObjectFile,
+    *,
+    single_part: bool = False,
+) -> tuple[Offer, Part]:
+    """One object in the form chosen; as it is stored where its pixels turn out not to be decodable
+    and the client named nothing else. Raises: MalformedDicom, NotAcceptable, ImagingBusy."""
+    body = file.data
     if not offer.as_stored:
-        body = transcode.whole(instance, offer.transfer_syntax_uid)
-    return Part((("Content-Type", offer.content_type),), body)
+        try:
+            body = transcode.whole(file.instance(), offer.transfer_syntax_uid)
+        except (MalformedDicom, NotAcceptable):
+            syntax = file.transfer_syntax_uid
+            offer = choose_dicom(accept, syntax, single_part=single_part)
+            if not offer.as_stored:
+                body = transcode.whole(file.instance(), offer.transfer_syntax_uid)
+    return offer, Part((("Content-Type", offer.content_type),), body)
