@@ -87,11 +87,16 @@ def test_an_object_without_a_word_about_its_encoding(stock: Stock) -> None:
 
 
 def test_an_object_in_any_encoding_is_the_file(stock: Stock) -> None:
+    """Implicit VR and Big Endian leave for nobody who doesn't say that anything will do."""
+
     def check(one: Stored) -> None:
         for accept in ("application/dicom; transfer-syntax=*", "*/*"):
+            if accept == "*/*" and one.syntax in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.2"):
+                continue
             answer = stock.ok(one.path, accept)
             ((_, body),) = related_parts(answer) if _is_related(answer) else [("", answer.content)]
-            assert body == one.data, accept
+            is_the_file = body == one.data  # a difference in full would take minutes
+            assert is_the_file, accept
 
     each(stock.files, check)
 
