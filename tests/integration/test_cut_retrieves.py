@@ -111,7 +111,9 @@ def test_threads_do_not_grow(
 ) -> None:
     def round_of_failures() -> None:
         proxy.cut(whole_bytes // 2, "reset")
-        assert get(gateway, "/metadata").status_code >= 500
+        answer = get(gateway, "/metadata")
+        # What was deleted a moment ago may still be known: then it is a short answer that says so.
+        assert answer.status_code >= 500 or "Warning" in answer.headers, answer.status_code
         proxy.heal()
         _emptied(gateway, proxy)
 
