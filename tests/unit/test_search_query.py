@@ -8,12 +8,8 @@ from hypothesis import strategies as st
 
 from farsight.errors import InvalidParameter
 from farsight.model import Level
-from farsight.ps318.search_query import (
-    MAX_INCLUDE_FIELDS,
-    MAX_PARAMETERS,
-    SearchQuery,
-    parse_search_query,
-)
+from farsight.ps318.query_values import MAX_PARAMETERS
+from farsight.ps318.search_query import MAX_INCLUDE_FIELDS, SearchQuery, parse_search_query
 
 STUDY, SERIES, IMAGE = Level.STUDY, Level.SERIES, Level.IMAGE
 

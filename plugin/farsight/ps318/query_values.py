@@ -22,8 +22,11 @@ _MAX_UINT_DIGITS: Final = 10
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 
 
-def bounded(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The pairs themselves, empty ones left out, if they are text of a length worth reading.
+def bounded(
+    pairs: Iterable[tuple[str, str]], max_value_chars: int = MAX_VALUE_CHARS
+) -> tuple[tuple[str, str], ...]:
+    """The pairs themselves, if they are text of a length worth reading. Empty ones ("?&limit=1" is
+    sent by clients in the field) are left out.
 
     Raises: InvalidParameter for too many or too long ones, control characters, and surrogates
     (what was no UTF-8).
@@ -34,8 +37,8 @@ def bounded(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
             raise InvalidParameter("query", name, f"more than {MAX_PARAMETERS} parameters")
         if len(name) > MAX_NAME_CHARS:
             raise InvalidParameter(name, value, f"a name is at most {MAX_NAME_CHARS} characters")
-        if len(value) > MAX_VALUE_CHARS:
-            raise InvalidParameter(name, value, f"a value is at most {MAX_VALUE_CHARS} characters")
+        if len(value) > max_value_chars:
+            raise InvalidParameter(name, value, f"a value is at most {max_value_chars} characters")
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in name + value):
             why = "control characters, and what isn't UTF-8, are not allowed"
             raise InvalidParameter(name, value, why)

@@ -7,7 +7,6 @@ value of one that is known is refused by name.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,10 +20,9 @@ from farsight.ps318.attribute_levels import (
     reaches,
 )
 from farsight.ps318.matching_key import MatchingKey, matching_key
+from farsight.ps318.query_values import bounded
 
-MAX_PARAMETERS = 256
 MAX_INCLUDE_FIELDS = 512
-MAX_NAME_CHARS = 256
 #: A list of a thousand UIDs; a single value is bounded by matching_key.
 MAX_VALUE_CHARS = 65_536
 MAX_UINT_DIGITS = 9
@@ -80,7 +78,7 @@ def parse_search_query(pairs: Iterable[tuple[str, str]], level: Level) -> Search
 
     Raises: InvalidParameter naming the parameter, its value and what would be allowed.
     """
-    kept = _bounded(pairs)
+    kept = bounded(pairs, MAX_VALUE_CHARS)
     control = {name: [v for n, v in kept if n == name] for name in _CONTROL}
     flags = {name: _flag(name, control[name]) for name in _UNSUPPORTED}
     include_fields, include_all = _include_fields(control["includefield"])
@@ -100,27 +98,6 @@ def parse_search_query(pairs: Iterable[tuple[str, str]], level: Level) -> Search
             *warning.ignored_parameters(unknown),
         ),
     )
-
-
-def _bounded(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    kept: list[tuple[str, str]] = []
-    for count, (name, value) in enumerate(pairs, start=1):
-        if count > MAX_PARAMETERS:
-            raise InvalidParameter("query", name, f"more than {MAX_PARAMETERS} parameters")
-        if len(name) > MAX_NAME_CHARS:
-            raise InvalidParameter(name, value, f"a name is at most {MAX_NAME_CHARS} characters")
-        if len(value) > MAX_VALUE_CHARS:
-            raise InvalidParameter(name, value, f"a value is at most {MAX_VALUE_CHARS} characters")
-        if any(_forbidden(c) for c in name + value):
-            why = "control characters, and what isn't UTF-8, are not allowed"
-            raise InvalidParameter(name, value, why)
-        if name or value:  # "?&limit=1" is sent by clients in the field
-            kept.append((name, value))
-    return kept
-
-
-def _forbidden(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs")
 
 
 def _matching_keys(pairs: Sequence[tuple[str, str]], level: Level) -> tuple[MatchingKey, ...]:

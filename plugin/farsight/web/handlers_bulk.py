@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from farsight.errors import NotAcceptable, NotFound, UnsupportedDicom
@@ -15,14 +15,14 @@ from farsight.ps318.frames import PIXELS
 from farsight.ps318.media_type import Offer, choose_bulk_data, choose_frames
 from farsight.ps318.multipart_related import Part
 from farsight.ps318.resource_path import Action, ResourcePath
-from farsight.services.holdings import Holdings
 from farsight.services.open_instance import OpenInstance
 from farsight.services.serve import ServeService
 from farsight.services.transcoding import TranscodeService
 from farsight.web.handlers_frames import Frames
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import maybe_short, related
-from farsight.web.targets import accept_of, instance_of, series_of, study_of
+from farsight.web.settled import instances_of, settled_series
+from farsight.web.targets import accept_of, instance_of
 
 
 class BulkHandler:
@@ -56,20 +56,8 @@ class BulkHandler:
     ) -> tuple[list[InstanceRef], tuple[str, ...]]:
         if path.level is Level.IMAGE:
             return [instance_of(path)], ()
-        settled: Sequence[Holdings]
-        warnings: Collection[str]
-        if path.level is Level.STUDY:
-            settled, warnings = self._serve.study(study_of(path), request.presence)
-        else:
-            holdings = self._serve.series(series_of(path), request.presence)
-            settled = [holdings]
-            warnings = () if holdings.warning is None else (holdings.warning,)
-        refs = [
-            InstanceRef(one.series.study_instance_uid, one.series.series_instance_uid, uid)
-            for one in settled
-            for uid in one.sop_instance_uids
-        ]
-        return refs, tuple(warnings)
+        settled, warnings = settled_series(self._serve, path, request.presence)
+        return instances_of(settled), warnings
 
 
 class _Parts:

@@ -21,7 +21,8 @@ from farsight.web.byte_range import with_range
 from farsight.web.conditional import UNCHANGING, conditional, instance_tag
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import VARY, maybe_short, related
-from farsight.web.targets import accept_of, instance_of, series_of, study_of
+from farsight.web.settled import settled_series
+from farsight.web.targets import accept_of, instance_of
 
 _DICOM = "application/dicom"
 
@@ -39,7 +40,7 @@ class ObjectsHandler:
         """Raises: NotFound, NotAcceptable, PacsError, ArchiveError, MalformedDicom."""
         if path.level is Level.IMAGE:
             return self.instance(request, instance_of(path), accept_of(request))
-        settled, warnings = self._settled(path, request.presence)
+        settled, warnings = settled_series(self._serve, path, request.presence)
         objects = _Objects(self._serve, self._transcode, accept_of(request), settled)
         objects.check(request.presence)
         return maybe_short(related(_DICOM, objects), warnings, request.base_url + self._root)
@@ -57,14 +58,6 @@ class ObjectsHandler:
         else:
             response = with_range(request, (*part.headers, VARY), part.body, tag)
         return conditional(request, response, tag, UNCHANGING)
-
-    def _settled(
-        self, path: ResourcePath, presence: Presence
-    ) -> tuple[list[Holdings], tuple[str, ...]]:
-        if path.level is Level.STUDY:
-            return self._serve.study(study_of(path), presence)
-        holdings = self._serve.series(series_of(path), presence)
-        return [holdings], () if holdings.warning is None else (holdings.warning,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from farsight.web.conditional import CHANGING, conditional
 from farsight.web.handlers_rendered import RenderedInstances, Rendition, rendered_together
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import VARY
+from farsight.web.settled import instances_of, settled_series
 from farsight.web.targets import accept_of, instance_of, series_of, study_of
 
 _SMALL = (ImageType.JPEG, ImageType.PNG, ImageType.GIF)
@@ -102,7 +103,8 @@ class PictureHandler:
             if rendition.note:
                 warnings.append(rendition.note)
             return response.with_headers(*self._warnings(request, warnings))
-        refs, short = self._all(request, path)
+        settled, reasons = settled_series(self._serve, path, request.presence)
+        refs, short = instances_of(settled), [*reasons]
         renditions, refused = self._choose_each(refs, accept, request)
         if refused:
             left_out = f"{len(refused)} of {len(refs)} instances have no acceptable representation"
@@ -131,20 +133,6 @@ class PictureHandler:
         if not renditions:
             raise NotAcceptable(refused[0] if refused else "there is nothing to render")
         return renditions, refused
-
-    def _all(self, request: Request, path: ResourcePath) -> tuple[list[InstanceRef], list[str]]:
-        if path.level is Level.STUDY:
-            settled, warnings = self._serve.study(study_of(path), request.presence)
-        else:
-            holdings = self._serve.series(series_of(path), request.presence)
-            settled = [holdings]
-            warnings = () if holdings.warning is None else (holdings.warning,)
-        refs = [
-            InstanceRef(one.series.study_instance_uid, one.series.series_instance_uid, uid)
-            for one in settled
-            for uid in one.sop_instance_uids
-        ]
-        return refs, list(warnings)
 
     def _warnings(self, request: Request, texts: Collection[str]) -> list[tuple[str, str]]:
         root_url = request.base_url + self._root

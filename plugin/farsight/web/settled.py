@@ -1,0 +1,31 @@
+"""What there is of the study or series that a path names, once it is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from farsight.model import InstanceRef, Level
+from farsight.ps318.resource_path import ResourcePath
+from farsight.services.holdings import Holdings
+from farsight.services.presence import Presence
+from farsight.services.serve import ServeService
+from farsight.web.targets import series_of, study_of
+
+
+def settled_series(
+    serve: ServeService, path: ResourcePath, presence: Presence
+) -> tuple[list[Holdings], tuple[str, ...]]:
+    """Every series, and why that may not be all. Raises: as ServeService.study and series."""
+    if path.level is Level.STUDY:
+        return serve.study(study_of(path), presence)
+    holdings = serve.series(series_of(path), presence)
+    return [holdings], () if holdings.warning is None else (holdings.warning,)
+
+
+def instances_of(settled: Iterable[Holdings]) -> list[InstanceRef]:
+    """The instances of all of them, in order."""
+    return [
+        InstanceRef(one.series.study_instance_uid, one.series.series_instance_uid, uid)
+        for one in settled
+        for uid in one.sop_instance_uids
+    ]
