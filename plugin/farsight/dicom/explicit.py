@@ -6,9 +6,8 @@ of sequences and items become defined. Pixels that are to be in another form com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from struct import pack
 from typing import Final
 
 from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
@@ -18,13 +17,17 @@ from farsight.dicom.part10 import write_part10
 from farsight.dicom.positions import Element
 from farsight.dicom.scan import UNDEFINED
 from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, NATIVE
-from farsight.dicom.vr import SHORT_VRS
+from farsight.dicom.writing import (
+    SEQUENCE_END,
+    Pieces,
+    element_header,
+    encapsulated_value,
+    item_header,
+    padding,
+)
 from farsight.errors import MalformedDicom, UnsupportedDicom
 
-_SHORT: Final = frozenset(SHORT_VRS.values())
 _SOP_INSTANCE_UID: Final = 0x00080018
-_MAX_SHORT_LENGTH: Final = 0xFFFE
-_Pieces = list["bytes | memoryview"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def rewritten(instance: DicomObject, transfer_syntax_uid: str, changes: Changes)
     `changes`: to top-level elements; among them the pixels, where those are to be in another form.
     Raises: MalformedDicom.
     """
-    pieces: _Pieces = []
+    pieces: Pieces = []
     for tag in sorted(instance.elements.keys() | changes.keys()):
         if tag >> 16 <= 2 or not tag & 0xFFFF:
             continue
@@ -73,30 +76,17 @@ def rewritten(instance: DicomObject, transfer_syntax_uid: str, changes: Changes)
     return write_part10(instance.sop_class_uid, uid, transfer_syntax_uid, pieces)
 
 
-def _append_change(tag: int, change: Change | None, pieces: _Pieces) -> None:
+def _append_change(tag: int, change: Change | None, pieces: Pieces) -> None:
     if change is None:
         return
     if change.fragments is None:
-        pieces += (_header(tag, change.vr, len(change.value)), change.value)
+        pieces += (element_header(tag, change.vr, len(change.value)), change.value)
         return
-    pieces.append(_header(tag, change.vr, UNDEFINED))
-    table = _offset_table(change.fragments)
-    pieces += (b"\xfe\xff\x00\xe0" + pack("<L", len(table)), table)
-    for fragment in change.fragments:
-        pieces += (b"\xfe\xff\x00\xe0" + pack("<L", len(fragment)), fragment)
-    pieces.append(b"\xfe\xff\xdd\xe0\0\0\0\0")
+    pieces.append(element_header(tag, change.vr, UNDEFINED))
+    pieces += encapsulated_value(change.fragments)
 
 
-def _offset_table(fragments: Sequence[bytes | memoryview]) -> bytes:
-    """Basic Offset Table (PS3.5 A.4), empty where 32 bits don't reach."""
-    offsets, at = [], 0
-    for fragment in fragments:
-        offsets.append(at)
-        at += 8 + len(fragment)
-    return pack(f"<{len(offsets)}L", *offsets) if at <= 0xFFFFFFFF else b""
-
-
-def _append_data_set(data_set: DataSet, pieces: _Pieces) -> int:
+def _append_data_set(data_set: DataSet, pieces: Pieces) -> int:
     """Adds the encoded elements in ascending order; their length in bytes."""
     total = 0
     for tag in sorted(data_set.elements):
@@ -105,7 +95,7 @@ def _append_data_set(data_set: DataSet, pieces: _Pieces) -> int:
     return total
 
 
-def _append_element(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
+def _append_element(data_set: DataSet, element: Element, pieces: Pieces) -> int:
     at = len(pieces)
     pieces.append(b"")  # the header, once the length is known
     vr, undefined = element.vr, False
@@ -121,45 +111,37 @@ def _append_element(data_set: DataSet, element: Element, pieces: _Pieces) -> int
         length = _append_fragments(data_set, element, pieces)
     else:
         length = _append_value(data_set, element, vr, pieces)
-    pieces[at] = _header(element.tag, vr, UNDEFINED if undefined else length)
+    pieces[at] = element_header(element.tag, vr, UNDEFINED if undefined else length)
     return len(pieces[at]) + length
 
 
-def _append_value(data_set: DataSet, element: Element, vr: str, pieces: _Pieces) -> int:
+def _append_value(data_set: DataSet, element: Element, vr: str, pieces: Pieces) -> int:
     value = data_set.view(element.tag) if vr == "UN" else little_endian(data_set, element)
     pieces.append(value)
     if len(value) % 2 == 0:
         return len(value)
-    pieces.append(b" " if vr in _SHORT and vr != "UI" else b"\0")
+    pieces.append(padding(vr))
     return len(value) + 1
 
 
-def _append_items(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
+def _append_items(data_set: DataSet, element: Element, pieces: Pieces) -> int:
     total = 0
     for span in data_set.item_spans(element):
         at = len(pieces)
         pieces.append(b"")
         length = _append_data_set(data_set.item(span), pieces)
-        pieces[at] = b"\xfe\xff\x00\xe0" + pack("<L", length)
+        pieces[at] = item_header(length)
         total += 8 + length
     return total
 
 
-def _append_fragments(data_set: DataSet, element: Element, pieces: _Pieces) -> int:
+def _append_fragments(data_set: DataSet, element: Element, pieces: Pieces) -> int:
     """A value in fragments stays in fragments; only pixel data should be, but others are found."""
     body = memoryview(data_set.body)
     word_bytes = word_bytes_of(data_set, element)
     fragments = fragments_of(data_set.body, element)
     for at, length in fragments:
         fragment = swapped(body[at : at + length], word_bytes)
-        pieces += (b"\xfe\xff\x00\xe0" + pack("<L", length), fragment)
-    pieces.append(b"\xfe\xff\xdd\xe0\0\0\0\0")
+        pieces += (item_header(length), fragment)
+    pieces.append(SEQUENCE_END)
     return sum(8 + fragment.length for fragment in fragments) + 8
-
-
-def _header(tag: int, vr: str, length: int) -> bytes:
-    """A value too long for a 16-bit length field becomes UN (PS3.5 6.2.2)."""
-    if vr in _SHORT and length <= _MAX_SHORT_LENGTH:
-        return pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode("ascii"), length)
-    code = b"UN" if vr in _SHORT else vr.encode("ascii")
-    return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, code, 0, length)

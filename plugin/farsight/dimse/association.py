@@ -79,11 +79,12 @@ class AssociationRequest:
         """Whether an association so asked for does for `other` too, if the peer accepts as much.
 
         Only where nothing is to be sent to us: which of many storage contexts a peer takes may
-        depend on how many there are.
+        depend on how many there are. On contexts for what is sent to us we send nothing.
         """
         return (
             not other.scp_role_for
             and set(other.contexts) <= set(self.contexts)
+            and not {context.abstract_syntax for context in other.contexts} & {*self.scp_role_for}
             and (self.calling_ae_title, self.called_ae_title, self.user_identity)
             == (other.calling_ae_title, other.called_ae_title, other.user_identity)
         )

@@ -120,6 +120,20 @@ def c_store_response(
     )
 
 
+def c_store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """C-STORE-RQ (PS3.7 9.3.1.1)."""
+    return write_command(
+        {
+            AFFECTED_SOP_CLASS_UID: sop_class_uid,
+            COMMAND_FIELD: C_STORE_RQ,
+            MESSAGE_ID: message_id,
+            PRIORITY: PRIORITY_MEDIUM,
+            DATA_SET_TYPE: HAS_DATA_SET,
+            AFFECTED_SOP_INSTANCE_UID: sop_instance_uid,
+        }
+    )
+
+
 def request(
     field: int, message_id: int, sop_class_uid: str, *, data_set: bool, **extra: str
 ) -> bytes:

@@ -1,4 +1,4 @@
-"""The lean reader of P-DATA (PS3.8 9.3.5, annex E), sans-io, and its writer.
+"""The lean reader of P-DATA (PS3.8 9.3.5, annex E), sans-io; its writer is pdata_writer.
 
 Laws:
 - The owner asks `spaces()` where received bytes go, puts them there and says how many with
@@ -269,28 +269,3 @@ class PdataReader:
         assert self._command is not None
         self._whole = Message(self._context_id, self._command, data_set)
         self._reset_message()
-
-
-def write_message(
-    context_id: int, command: bytes, data_set: bytes | None, max_pdu_bytes: int
-) -> bytes:
-    """P-DATA-TF PDUs for one message, none longer than the peer's maximum (0: no limit).
-
-    Command and data set go into PDUs of their own, which every peer understands.
-    """
-    room = max(max_pdu_bytes - 6, 256) if max_pdu_bytes else MAX_SENT_PDU_BYTES
-    room = min(room, MAX_SENT_PDU_BYTES)
-    pdus = bytearray()
-    for value, kind in ((command, _COMMAND), (data_set, 0)):
-        if value is None:
-            continue
-        for offset in range(0, max(len(value), 1), room):
-            piece = value[offset : offset + room]
-            last = _LAST if offset + room >= len(value) else 0
-            pdus += _PDU_HEADER.pack(PDU_DATA, len(piece) + 6)
-            pdus += _PDV_HEADER.pack(len(piece) + 2, context_id, kind | last)
-            pdus += piece
-    return bytes(pdus)
-
-
-MAX_SENT_PDU_BYTES = 131_072

@@ -14,11 +14,18 @@ OUT_OF_RESOURCES = 0xA700
 #: The identifier isn't one this PACS takes at this level (PS3.4 C.4.2.1.5, C.4.3.1.4).
 IDENTIFIER_MISMATCH = 0xA900
 
+#: The SOP class isn't taken (PS3.7 C.5.6, PS3.4 B.2.3).
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+_RESOURCE_LIMITATION = 0x0213
+#: C-STORE: taken, with a remark (PS3.7 C.4, PS3.4 B.2.3).
+_STORED_WITH_WARNING = frozenset({0x0001, 0x0107, 0x0116})
+
 _MEANINGS = {
     0x0105: "no such attribute",
     0x0106: "invalid attribute value",
     0x0110: "processing failure",
     0x0112: "no such SOP instance",
+    0x0111: "duplicate SOP instance",
     0x0117: "invalid SOP instance",
     0x0118: "no such SOP class",
     0x0122: "SOP class not supported",
@@ -42,6 +49,34 @@ def refuses_identifier(status: int | None) -> bool:
     if status is None:
         return False
     return status in (IDENTIFIER_MISMATCH, 0x0106, 0x0110) or 0xC000 <= status <= 0xCFFF
+
+
+def is_out_of_resources(status: int) -> bool:
+    """Whether it may be another answer some time later."""
+    return 0xA700 <= status <= 0xA7FF or status == _RESOURCE_LIMITATION
+
+
+def is_stored(status: int) -> bool:
+    """Whether a C-STORE was answered by success or a warning: the PACS has the instance."""
+    return status == SUCCESS or status in _STORED_WITH_WARNING or 0xB000 <= status <= 0xBFFF
+
+
+def describe_store(status: int) -> str:
+    """As `describe`, where the same code means another thing for C-STORE (PS3.4 B.2.3)."""
+    if 0xB000 <= status <= 0xBFFF:
+        return _STORE_WARNINGS.get(status, "stored, with a warning")
+    if 0xA900 <= status <= 0xA9FF:
+        return "data set does not match SOP class"
+    if 0xC000 <= status <= 0xCFFF:
+        return "cannot understand"
+    return describe(status)
+
+
+_STORE_WARNINGS = {
+    0xB000: "coercion of data elements",
+    0xB006: "elements discarded",
+    0xB007: "data set does not match SOP class, stored all the same",
+}
 
 
 def describe(status: int) -> str:

@@ -91,8 +91,3 @@ def _in_hundredths(delays_ms: Sequence[int]) -> list[int]:
     times = (min(max(delay, _FASTEST_MS), _LONGEST_MS) for delay in delays_ms)
     ends = [0, *(round(end / 10) * 10 for end in accumulate(times))]
     return [stop - start for start, stop in pairwise(ends)]
-
-
-def takes_profile(image_type: ImageType) -> bool:
-    """Whether files of this type can carry an ICC profile."""
-    return image_type is not ImageType.GIF

@@ -1,4 +1,5 @@
-"""The Accept header and the `accept` query parameter (PS3.18 8.7.5, RFC 9110 12.5.1)."""
+"""The Accept header and the `accept` query parameter (PS3.18 8.7.5, RFC 9110 12.5.1), and what
+they share with Content-Type: the way a media type is written."""
 
 from __future__ import annotations
 
@@ -58,6 +59,15 @@ def parse_accept(header: str | None, query_values: Sequence[str] = ()) -> Accept
         return (from_query,) if from_query else ((EVERYTHING,),)
     from_header = tuple(_ranges(header))
     return (from_query, from_header) if from_query else (from_header,)
+
+
+def parse_content_type(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The one media type of a Content-Type, and its parameters in order, repeated ones too.
+
+    Names in lower case, values without quotes; what is no parameter is passed over.
+    """
+    name, *pieces = _split(text, ";")
+    return name.strip().lower(), tuple(_parameter(piece) for piece in pieces if "=" in piece)
 
 
 def _ranges(text: str) -> Iterator[MediaRange]:

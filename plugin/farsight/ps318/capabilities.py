@@ -166,6 +166,24 @@ RESOURCES: Final[tuple[Resource, ...]] = (
       for picture in _pictures(level, path)),
 )  # fmt: skip
 
+_STORED: Final = (
+    *_parts(APPLICATION_DICOM, DICOM_JSON, DICOM_XML), APPLICATION_DICOM, DICOM_JSON, DICOM_XML,
+)  # fmt: skip
+_STORE_FAILURE: Final = (400, 401, 406, 408, 409, 413, 415, 500, 503, 507)
+_STORES: Final = {"studies": "StoreInstances", _STUDY: "StoreStudyInstances"}
+
+
+def _storing(resource: Resource) -> Resource:
+    if (transaction := _STORES.get(resource.path)) is None:
+        return resource
+    sends = (DICOM_JSON, JSON, DICOM_XML)
+    post = Method("POST", transaction, sends, _STORED, (_ACCEPT,), (200, 202), _STORE_FAILURE)
+    return Resource(resource.path, (*resource.methods, post))
+
+
+#: Where clients may store too.
+WITH_STORING: Final = tuple(_storing(resource) for resource in RESOURCES)
+
 
 def capabilities(
     base: str, media_type: str = WADL, resources: Sequence[Resource] = RESOURCES

@@ -1,6 +1,6 @@
 """Data sets as the Native DICOM Model in XML (PS3.19 A.1), written from the DICOM JSON model.
 
-Written, never read. Characters that XML 1.0 has no way to carry become U+FFFD. The tag of a
+Characters that XML 1.0 has no way to carry become U+FFFD. The tag of a
 private attribute has its block number replaced by 00, and names its creator beside it.
 """
 

@@ -49,6 +49,7 @@ __all__ = [
     "choose_frames",
     "choose_metadata",
     "choose_rendered",
+    "choose_store_response",
     "frame_media_type",
     "parse_accept",
     "takes_any_dicom",
@@ -219,6 +220,11 @@ def choose_metadata(accept: Accept) -> Offer:
     """application/dicom+json unless another is liked better: application/json, or a multipart of
     application/dicom+xml (PS3.18 8.7.3.3). Raises: NotAcceptable."""
     return _choose(accept, [Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML, multipart=True)])
+
+
+def choose_store_response(accept: Accept) -> Offer:
+    """One data set, in JSON unless XML is liked better (PS3.18 10.5.3). Raises: NotAcceptable."""
+    return _choose(accept, [Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML)])
 
 
 def _choose(accept: Accept, offers: Sequence[Offer]) -> Offer:
