@@ -6,6 +6,7 @@ Laws:
 - Every permit comes back, whatever raises: only `lease` hands them out, as a context manager.
 - Urgent work (queries, the instance a viewer waits for) goes first, and bulk retrieves leave
   one association free for it where the limit is three or more.
+- What can wait goes last: it gets no permit that somebody else waits for.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class AssociationPool:
         self._open = 0
         self._opening = 0
         self._urgent_waiting = 0
+        self._waiting = 0
         self._closed = False
         self._reaper: threading.Thread | None = None
 
@@ -88,8 +90,15 @@ class AssociationPool:
         """How many at most are given to work that isn't urgent."""
         return min(self._most_bulk, self._most - 1 if self._most >= 3 else self._most)
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a permit, other than those that go last."""
+        return self._waiting > 0
+
     @contextmanager
-    def lease(self, request: AssociationRequest, *, urgent: bool) -> Iterator[Connection]:
+    def lease(
+        self, request: AssociationRequest, *, urgent: bool, last: bool = False
+    ) -> Iterator[Connection]:
         """A connection for `request`, kept for the next user if it is still usable afterwards.
 
         Raises: PacsUnavailable when no permit is free within wait_s, or as Connection does.
@@ -98,7 +107,7 @@ class AssociationPool:
         give_up_at = time.monotonic() + _REFUSED_WAIT_S
         connection: Connection | None = None
         while connection is None:
-            connection = self._take(request, deadline, urgent=urgent)
+            connection = self._take(request, deadline, urgent=urgent, last=last)
             if connection is None:
                 connection = self._open_one(request, give_up_at)
         try:
@@ -151,15 +160,16 @@ class AssociationPool:
                 self._opening -= 1
 
     def _take(
-        self, request: AssociationRequest, deadline: float, *, urgent: bool
+        self, request: AssociationRequest, deadline: float, *, urgent: bool, last: bool
     ) -> Connection | None:
         """Waits for a permit; a kept connection, or None when a new one has to be opened."""
         stale: list[Connection] = []
         try:
             with self._changed:
                 self._urgent_waiting += urgent
+                self._waiting += not last
                 try:
-                    while not self._may_go(urgent=urgent):
+                    while not self._may_go(urgent=urgent, last=last):
                         remaining = deadline - time.monotonic()
                         if remaining <= 0 or self._closed:
                             raise PacsUnavailable(
@@ -170,13 +180,18 @@ class AssociationPool:
                     return self._claim(request, stale)
                 finally:
                     self._urgent_waiting -= urgent
+                    self._waiting -= not last
+                    if not self._waiting:
+                        self._changed.notify_all()
         finally:
             for connection in stale:
                 connection.release()
 
-    def _may_go(self, *, urgent: bool) -> bool:
+    def _may_go(self, *, urgent: bool, last: bool) -> bool:
         busy = self._open - len(self._idle)
         limit = self._most
+        if last and self._waiting:
+            return False
         if urgent:
             return busy < limit
         return busy < self.bulk_limit and not (self._urgent_waiting and busy >= limit - 1)

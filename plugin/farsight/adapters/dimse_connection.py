@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import select
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from farsight.adapters import dimse_socket
 from farsight.dicom.part10 import part10_head
 from farsight.dimse.association import (
     ABORT,
@@ -37,7 +37,8 @@ from farsight.dimse.commands import (
     C_STORE_RQ,
     Command,
 )
-from farsight.dimse.pdata import Message, PdataReader, Pdu, write_message
+from farsight.dimse.pdata import Message, PdataReader, Pdu
+from farsight.dimse.pdata_writer import message_pieces, write_message
 from farsight.errors import MalformedDicom, PacsError, PacsFailure, PacsTimeout, PacsUnavailable
 
 LOG = logging.getLogger("farsight.dimse")
@@ -90,39 +91,14 @@ class Connection:
         self._message_id = 0
         self._least_bytes = 1
         self.usable = True
-        self._socket = self._connect(address)
+        self._socket = dimse_socket.connected(
+            name, address, timeouts.connect_s, timeouts.acse_s, tls
+        )
         try:
             self.accepted = self._negotiate(request)
         except BaseException:
             self.close()
             raise
-
-    def _connect(self, address: tuple[str, int]) -> socket.socket:
-        try:
-            connected = socket.create_connection(address, timeout=self._timeouts.connect_s)
-        except TimeoutError as error:
-            raise PacsTimeout(
-                self._name, f"no connection to {address[0]}:{address[1]} in time"
-            ) from error
-        except OSError as error:
-            raise PacsUnavailable(
-                self._name, f"no connection to {address[0]}:{address[1]} ({error.strerror})"
-            ) from error
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return connected if self._tls is None else self._secured(connected, self._tls)
-
-    def _secured(self, connected: socket.socket, tls: ssl.SSLContext) -> socket.socket:
-        try:
-            connected.settimeout(self._timeouts.acse_s)
-            return tls.wrap_socket(connected)
-        except TimeoutError as error:
-            connected.close()
-            raise PacsTimeout(self._name, "the TLS handshake was not over in time") from error
-        except OSError as error:
-            connected.close()
-            why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-            raise PacsUnavailable(self._name, f"the TLS handshake failed ({why})") from error
 
     def _negotiate(self, request: AssociationRequest) -> Accepted:
         started = time.monotonic()
@@ -156,6 +132,11 @@ class Connection:
         except MalformedDicom as error:
             raise ProtocolError(f"C-STORE: {error}") from error
 
+    @property
+    def was_used(self) -> bool:
+        """Whether anything was asked on it yet."""
+        return self._message_id > 0
+
     def next_message_id(self) -> int:
         self._message_id = self._message_id % 0xFFFF + 1
         return self._message_id
@@ -163,6 +144,33 @@ class Connection:
     def send(self, context_id: int, command: bytes, data_set: bytes | None = None) -> None:
         """Raises: PacsUnavailable when the connection is gone."""
         self._send(write_message(context_id, command, data_set, self.accepted.max_pdu_bytes))
+
+    def send_object(self, context_id: int, command: bytes, data_set: bytes | memoryview) -> None:
+        """A command with a data set however large, of which nothing is copied.
+
+        Raises: PacsTimeout when the PACS takes nothing for dimse_s, PacsUnavailable when the
+        connection is gone.
+        """
+        pieces = message_pieces(context_id, command, data_set, self.accepted.max_pdu_bytes)
+        try:
+            self._socket.settimeout(self._timeouts.dimse_s)
+            dimse_socket.send_pieces(self._socket, pieces)
+        except TimeoutError as error:
+            why = f"took nothing of an instance for {self._timeouts.dimse_s:g} s"
+            raise self._broken(PacsTimeout(self._name, why)) from error
+        except OSError as error:
+            raise self._broken(PacsUnavailable(self._name, "connection lost")) from error
+
+    def receive_after_sending(self) -> Message:
+        """The same as receive; while what was sent is still on its way, that isn't silence."""
+        unsent = dimse_socket.unsent_bytes(self._socket)
+
+        def under_way() -> bool:
+            nonlocal unsent
+            before, unsent = unsent, dimse_socket.unsent_bytes(self._socket)
+            return unsent < before
+
+        return self.receive(under_way if unsent else None)
 
     def send_together(self, *commands: tuple[int, bytes]) -> None:
         """Commands without data sets, by context ID: whoever reads the first finds the next."""
@@ -207,7 +215,7 @@ class Connection:
             try:
                 self._socket.settimeout(slice_s)
                 self._wait_for_much()
-                count = self._receive_into(spaces)
+                count = dimse_socket.receive_into(self._socket, spaces)
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             except TimeoutError as error:
                 silent_s = 0.0 if idle is not None and idle() else silent_s + slice_s
@@ -231,11 +239,6 @@ class Connection:
             except ProtocolError as error:
                 raise self._broken(PacsFailure(self._name, str(error))) from error
         return self._ready.pop()
-
-    def _receive_into(self, spaces: list[memoryview]) -> int:
-        if len(spaces) == 1 or self._tls is not None:  # which knows no scattering
-            return self._socket.recv_into(spaces[0])
-        return self._socket.recvmsg_into(spaces)[0]
 
     def _wait_for_much(self) -> None:
         """Has the next read wake us once for most of a PDU instead of for every segment.
@@ -263,9 +266,7 @@ class Connection:
         if not self.usable or self._ready:
             return False
         self._wake_for(1)  # an A-ABORT is ten bytes
-        readable = select.poll()  # select() can't take descriptors above 1023
-        readable.register(self._socket, select.POLLIN)
-        return not readable.poll(0)
+        return not dimse_socket.is_readable(self._socket)
 
     def release(self) -> None:
         """A-RELEASE, politely; whatever happens, the socket is closed afterwards."""

@@ -11,17 +11,27 @@ from dataclasses import replace
 from farsight.adapters.association_pool import AssociationPool, StaleConnection
 from farsight.adapters.circuit_breaker import CircuitBreaker
 from farsight.adapters.dimse_connection import Connection
+from farsight.adapters.dimse_engines import Engines
 from farsight.adapters.dimse_exchange import Exchange
 from farsight.adapters.dimse_find import Finder, PatientIds
 from farsight.adapters.dimse_retrieve import Retriever, Wanted
+from farsight.adapters.dimse_store import Sender
 from farsight.adapters.pacs_address import PacsAddress
 from farsight.adapters.right_of_way import RightOfWay
 from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import AssociationRequest, ProposedContext
-from farsight.dimse.manners import C_MOVE, Manners, after_refusal, ways_to_retrieve
-from farsight.errors import PacsFailure, PacsRefusedContexts, PacsRefusedService
+from farsight.dimse.manners import C_MOVE, Manners, ways_to_retrieve
+from farsight.errors import PacsFailure
 from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
-from farsight.ports.pacs import Arrivals, Sink, Told, not_told, unknown_arrivals
+from farsight.ports.pacs import (
+    Arrivals,
+    Delivered,
+    Outgoing,
+    Sink,
+    Told,
+    not_told,
+    unknown_arrivals,
+)
 
 LOG = logging.getLogger("farsight.dimse")
 #: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
@@ -49,6 +59,16 @@ class DimsePacs:
         self._retriever = Retriever(
             address.name, self._exchange, self._find_patient_id, address.calling_ae_title
         )
+        self._engines = Engines(
+            self._retriever, address.retrieve, lambda: self._manners, self._learn
+        )
+        self._sender = Sender(
+            address.name,
+            self._storing,
+            self._right_of_way.begin,
+            lambda: self._pool.is_wanted,
+            uncompressed_only=address.uncompressed_only,
+        )
 
     @property
     def address(self) -> PacsAddress:
@@ -73,8 +93,7 @@ class DimsePacs:
     @property
     def engine(self) -> str:
         """How instances are fetched now: "c-get", or "c-move" where that was set or learned."""
-        fixed = self._address.retrieve
-        return self._manners.engine if fixed == "auto" else fixed
+        return self._engines.chosen
 
     @property
     def requests_at_once(self) -> int:
@@ -147,6 +166,19 @@ class DimsePacs:
     def _finding(self) -> AbstractContextManager[Exchange]:
         return self._exchange("C-FIND", contexts.FIND_MODELS, urgent=True)
 
+    @contextmanager
+    def _storing(self, proposed: tuple[ProposedContext, ...]) -> Iterator[Connection]:
+        """See dimse_store.Lease."""
+        address = self._address
+        request = AssociationRequest(
+            address.calling_ae_title,
+            address.ae_title,
+            proposed,
+            user_identity=address.user_identity,
+        )
+        with self._pool.lease(request, urgent=False, last=True) as connection:
+            yield connection
+
     def _has_limit(self, most: int) -> None:
         self._learn(replace(self._manners, max_associations=most))
 
@@ -185,6 +217,12 @@ class DimsePacs:
                 yield first
                 yield from rows
 
+    # ---- C-STORE
+
+    def store(self, instances: Sequence[Outgoing], delivered: Delivered) -> None:
+        """See ports.Pacs."""
+        self._sender.send(instances, delivered)
+
     # ---- C-GET, C-MOVE
 
     def retrieve(
@@ -214,9 +252,9 @@ class DimsePacs:
         wanted = [Wanted(*what, way, proposed, urgent, told) for way in ways]
         if not urgent:
             self._right_of_way.begin()
-            return self._in_some_way(wanted, sink, arrivals, self._right_of_way.give)
+            return self._engines.in_some_way(wanted, sink, arrivals, self._right_of_way.give)
         with self._right_of_way.taken() as answered:
-            return self._in_some_way(wanted, sink, arrivals, answered)
+            return self._engines.in_some_way(wanted, sink, arrivals, answered)
 
     def headers(
         self, sop_instance_uids: Sequence[str], sop_class_uids: Sequence[str], sink: Sink
@@ -232,62 +270,6 @@ class DimsePacs:
                 sink(received)
 
             self._retriever.headers(sop_instance_uids, proposed, counting)
-
-    def _in_some_way(
-        self,
-        ways: Sequence[Wanted],
-        sink: Sink,
-        arrivals: Arrivals,
-        after_each: Callable[[int], None],
-    ) -> SubOperations:
-        """The first way the PACS takes; what that teaches is kept."""
-        delivered, at_first = 0, arrivals()
-
-        def counting(received: ReceivedInstance) -> None:
-            nonlocal delivered
-            delivered += 1
-            sink(received)
-            after_each(delivered)
-
-        refusal: PacsFailure | None = None
-        for wanted in ways:
-            try:
-                outcome = self._by_engine(wanted, counting, arrivals, after_each)
-            except PacsFailure as error:
-                came = delivered or arrivals() > at_first
-                if came or not status.refuses_identifier(error.dimse_status):
-                    raise
-                LOG.info("%s; asking in another way", error)
-                refusal = refusal or error
-                continue
-            if refusal is not None and refusal.dimse_status == status.IDENTIFIER_MISMATCH:
-                self._learn(after_refusal(self._manners, wanted.way))
-            return outcome
-        assert refusal is not None
-        raise refusal
-
-    def _by_engine(
-        self, wanted: Wanted, sink: Sink, arrivals: Arrivals, began: Callable[[int], None]
-    ) -> SubOperations:
-        by_move = replace(wanted, proposed=None)
-        if self.engine == C_MOVE:
-            began(0)  # of a move there is nothing to see here: it is in nobody's way
-            return self._retriever.retrieve(by_move, sink, arrivals)
-        try:
-            return self._retriever.retrieve(wanted, sink, arrivals)
-        except PacsRefusedService as error:
-            if self._address.retrieve != "auto":
-                raise
-            LOG.warning("%s; trying C-MOVE", error)
-            refusal = error
-        began(0)
-        try:
-            outcome = self._retriever.retrieve(by_move, sink, arrivals)
-        except PacsFailure as error:
-            raise (refusal if isinstance(refusal, PacsRefusedContexts) else error) from refusal
-        if not isinstance(refusal, PacsRefusedContexts):  # else it may be these SOP classes only
-            self._learn(replace(self._manners, engine=C_MOVE))
-        return outcome
 
     def _find_patient_id(self, study_instance_uid: str) -> str | None:
         """The finder remembers the PatientID of every study it sees."""

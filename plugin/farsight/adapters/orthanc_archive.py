@@ -9,6 +9,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from farsight.adapters import orthanc_lookup
 from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import ArchiveIndex, StoredInstance
 from farsight.adapters.archive_rows import local_row
@@ -19,9 +20,17 @@ from farsight.adapters.storage_area import (
     StoredBytes,
     StoredFile,
 )
-from farsight.adapters.store_events import Listener, StoreEvents
+from farsight.adapters.store_events import Account, Listener, StoreEvents
 from farsight.errors import ArchiveError, NotFound
-from farsight.model import Attributes, Completeness, IdentifierKey, InstanceRef, Level, SeriesRef
+from farsight.model import (
+    Arrival,
+    Attributes,
+    Completeness,
+    IdentifierKey,
+    InstanceRef,
+    Level,
+    SeriesRef,
+)
 from farsight.ports.archive import Kept, StoredObject
 
 LOG = logging.getLogger("farsight.archive")
@@ -47,12 +56,17 @@ class OrthancArchive:
         self._loading = threading.Lock()
         self._events = StoreEvents(self._index, self._has_changed)
 
-    def listen(self, *, stored: Listener, gone: Listener) -> None:
-        """Who wants to hear of instances stored by others, and of deleted or replaced ones."""
-        self._events.listen(stored=stored, gone=gone)
+    def listen(self, *, stored: Listener, gone: Listener, account: Account | None = None) -> None:
+        """Who wants to hear of instances stored by others, and of deleted or replaced ones;
+        `account`: of all that comes and goes."""
+        self._events.listen(stored=stored, gone=gone, account=account)
 
     def close(self, deadline_s: float) -> None:
         self._events.close(deadline_s)
+
+    def followed(self, timeout_s: float) -> bool:
+        """Waits until all that Orthanc has told up to now was followed; False: it took longer."""
+        return self._events.followed(timeout_s)
 
     def _has_changed(self) -> None:
         """Told of an event, and again once the index has followed it: what was looked up between
@@ -95,26 +109,7 @@ class OrthancArchive:
     def _load(self, study_instance_uid: str) -> None:
         """One at a time, because changes meanwhile are collected per study."""
         self._index.begin_load(study_instance_uid)
-        query = {"StudyInstanceUID": study_instance_uid}
-        series_uids = {
-            str(found["ID"]): str(found["MainDicomTags"]["SeriesInstanceUID"])
-            for found in rest.find("Series", query)
-        }
-        rows = [
-            StoredInstance(
-                InstanceRef(
-                    study_instance_uid,
-                    series_uids[str(found["ParentSeries"])],
-                    str(found["MainDicomTags"]["SOPInstanceUID"]),
-                ),
-                str(found["ID"]),
-                str(found["ParentSeries"]),
-                rest.attachment_of(found),
-            )
-            for found in (rest.find("Instance", query) if series_uids else ())
-            if str(found["ParentSeries"]) in series_uids
-        ]
-        self._index.load(study_instance_uid, rows)
+        self._index.load(study_instance_uid, orthanc_lookup.rows_of(study_instance_uid))
 
     def series_version(self, series: SeriesRef) -> int:
         """See ports.Archive."""
@@ -124,12 +119,42 @@ class OrthancArchive:
 
     # ---- storing and reading
 
-    def store(self, ref: InstanceRef, part10: bytes) -> None:
+    def store(self, ref: InstanceRef, part10: bytes | memoryview) -> bool:
         """See ports.Archive."""
-        answer = rest.store_instance(part10, ref.sop_instance_uid)
+        with self._events.own.storing():
+            answer = rest.store_instance(part10, ref.sop_instance_uid)
+            resource_id = str(answer["ID"])
+            is_new = bool(answer["Status"] == "Success")
+            if is_new:
+                self._events.own.note(resource_id)
         self._make_known(ref.study_instance_uid)
-        self._index.add(StoredInstance(ref, str(answer["ID"]), str(answer["ParentSeries"])))
+        self._index.add(StoredInstance(ref, resource_id, str(answer["ParentSeries"])))
         self._has_changed()  # the event comes later
+        if is_new:
+            self._events.arrived(Arrival(ref, resource_id, len(part10)))
+        return is_new
+
+    def delete(self, refs: Collection[InstanceRef]) -> None:
+        """See ports.Archive."""
+        for study in {ref.study_instance_uid for ref in refs}:
+            self._make_known(study)
+        known = [found for ref in refs if (found := self._index.resource_id(ref)) is not None]
+        if known:
+            rest.delete_resources(known)
+            for resource_id in known:
+                self._events.removed(resource_id)
+
+    def named(self, sop_instance_uid: str) -> Sequence[InstanceRef]:
+        """See ports.Archive."""
+        return orthanc_lookup.named(sop_instance_uid)
+
+    def patient_ids(self, study_instance_uid: str) -> frozenset[str]:
+        """See ports.Archive."""
+        return orthanc_lookup.patient_ids(study_instance_uid)
+
+    def free_bytes(self) -> int | None:
+        """See ports.Archive."""
+        return self._storage.free_bytes()
 
     def read(self, ref: InstanceRef) -> bytes:
         """See ports.Archive."""
@@ -154,8 +179,12 @@ class OrthancArchive:
         return stored or StoredBytes(self._read_by_rest(ref, resource_id))
 
     def _resource_id(self, ref: InstanceRef) -> str:
+        """The index is behind by a moment: before something counts as gone, Orthanc is asked."""
         self._make_known(ref.study_instance_uid)
         resource_id = self._index.resource_id(ref)
+        if resource_id is None and ref in orthanc_lookup.named(ref.sop_instance_uid):
+            self.reload(ref.study_instance_uid)
+            resource_id = self._index.resource_id(ref)
         if resource_id is None:
             raise NotFound(f"instance {ref.sop_instance_uid} is not stored")
         return resource_id
@@ -206,12 +235,14 @@ class OrthancArchive:
 
     def mark_complete(self, series: SeriesRef, record: Completeness) -> None:
         """See ports.Archive."""
+        self._make_known(series.study_instance_uid)
         entry = self._index.entry(series)
         if entry is None:
             return
         uri = f"/series/{entry.resource_id}/metadata/{rest.COMPLETENESS_METADATA}"
         rest.put(uri, json.dumps(record.to_json()).encode())
         entry.record = (record,)
+        self._has_changed()  # what was whole may be so no more
 
     def fingerprint(self, series: SeriesRef) -> str:
         """See ports.Archive."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orthanc
 
 from farsight.adapters.storage_area import Attachment
-from farsight.errors import ArchiveError, ArchiveFull, NotFound
+from farsight.errors import ArchiveError, ArchiveFull, ArchiveRefused, FarsightError, NotFound
 from farsight.model import Completeness
 
 LOG = logging.getLogger("farsight.archive")
@@ -20,6 +20,32 @@ COMPLETENESS_METADATA = 10240
 #: Where what was made of a series or an instance is kept with it.
 FARSIGHT_ATTACHMENT = 10240
 NO_LIMIT = 0
+
+
+class NoContextAccepted(ArchiveError):
+    """The modality that Orthanc was to speak to accepted no presentation context for it."""
+
+
+class NetworkFailed(ArchiveError):
+    """The modality could not be reached, or did not answer as it should."""
+
+
+def post_json(uri: str, body: object) -> Any:
+    """Raises: NotFound, NoContextAccepted, NetworkFailed, ArchiveError."""
+    try:
+        return json.loads(orthanc.RestApiPost(uri, json.dumps(body).encode()))
+    except orthanc.OrthancException as error:
+        what = f"Orthanc can't do {uri}: {_words(error)}"
+        kind = _FAILURES.get(_code(error), ArchiveError)
+        raise kind(what) from error
+
+
+_FAILURES: dict[int, type[FarsightError]] = {
+    int(orthanc.ErrorCode.UNKNOWN_RESOURCE): NotFound,
+    int(orthanc.ErrorCode.INEXISTENT_ITEM): NotFound,
+    int(orthanc.ErrorCode.NETWORK_PROTOCOL): NetworkFailed,
+    2015: NoContextAccepted,  # for which not every plugin has a name
+}
 
 
 def get_json(uri: str) -> Any:
@@ -37,7 +63,7 @@ def get_bytes(uri: str) -> bytes:
             orthanc.ErrorCode.INEXISTENT_ITEM,
         ):
             raise NotFound(f"{uri} is not stored any more") from error
-        raise ArchiveError(f"Orthanc can't answer {uri}: {error}") from error
+        raise ArchiveError(f"Orthanc can't answer {uri}: {_words(error)}") from error
 
 
 def put(uri: str, body: bytes) -> None:
@@ -45,7 +71,7 @@ def put(uri: str, body: bytes) -> None:
     try:
         orthanc.RestApiPut(uri, body)
     except orthanc.OrthancException as error:
-        raise ArchiveError(f"Orthanc can't keep {uri}: {error}") from error
+        raise ArchiveError(f"Orthanc can't keep {uri}: {_words(error)}") from error
 
 
 def find(level: str, query: Mapping[str, str], *, limit: int = NO_LIMIT) -> list[dict[str, Any]]:
@@ -56,23 +82,44 @@ def find(level: str, query: Mapping[str, str], *, limit: int = NO_LIMIT) -> list
     try:
         found = json.loads(orthanc.RestApiPost("/tools/find", json.dumps(body).encode()))
     except orthanc.OrthancException as error:
-        raise ArchiveError(f"Orthanc's search failed: {error}") from error
+        raise ArchiveError(f"Orthanc's search failed: {_words(error)}") from error
     return [dict(resource) for resource in found]
 
 
-def store_instance(part10: bytes, sop_instance_uid: str) -> Mapping[str, Any]:
-    """Orthanc's answer to a stored instance. Raises: ArchiveError, ArchiveFull."""
+def store_instance(part10: bytes | memoryview, sop_instance_uid: str) -> Mapping[str, Any]:
+    """Orthanc's answer to a stored instance. Raises: ArchiveError, ArchiveFull,
+    ArchiveRefused."""
     try:
         answer = json.loads(orthanc.RestApiPost("/instances", part10))
     except orthanc.OrthancException as error:
-        what = f"Orthanc did not store instance {sop_instance_uid}: {error}"
+        what = f"Orthanc did not store instance {sop_instance_uid}: {_words(error)}"
         if _code(error) == orthanc.ErrorCode.FULL_STORAGE:
             raise ArchiveFull(what) from error
+        if _code(error) == orthanc.ErrorCode.BAD_FILE_FORMAT:
+            raise ArchiveRefused(what) from error
         raise ArchiveError(what) from error
     status = answer.get("Status")
     if status not in ("Success", "AlreadyStored"):
         raise ArchiveError(f"Orthanc did not store instance {sop_instance_uid}: {status}")
     return dict(answer)
+
+
+def lookup(uid: str) -> list[dict[str, Any]]:
+    """What is stored under a DICOM UID: {"ID": …, "Type": …}. Raises: ArchiveError."""
+    try:
+        found = json.loads(orthanc.RestApiPost("/tools/lookup", uid.encode("ascii")))
+    except orthanc.OrthancException as error:
+        raise ArchiveError(f"Orthanc's search failed: {_words(error)}") from error
+    return [dict(one) for one in found]
+
+
+def delete_resources(resource_ids: Sequence[str]) -> None:
+    """Those that are there. Raises: ArchiveError."""
+    body = json.dumps({"Resources": list(resource_ids)}).encode()
+    try:
+        orthanc.RestApiPost("/tools/bulk-delete", body)
+    except orthanc.OrthancException as error:
+        raise ArchiveError(f"Orthanc did not delete: {_words(error)}") from error
 
 
 def read_record(series_resource_id: str) -> Completeness | None:
@@ -102,3 +149,8 @@ def attachment_of(instance: Mapping[str, Any]) -> Attachment:
 
 def _code(error: Exception) -> Any:
     return error.args[0] if error.args else None
+
+
+def _words(error: Exception) -> str:
+    """What Orthanc says of it; its number stands before that."""
+    return str(error.args[-1]) if error.args else "it doesn't say why"

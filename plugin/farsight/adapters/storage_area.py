@@ -109,6 +109,14 @@ class StorageArea:
         stored = StoredFile(descriptor, attachment)
         return stored if _is_plain(stored, descriptor) else None
 
+    def free_bytes(self) -> int | None:
+        """What others than root may still write; None where there is no such directory."""
+        try:
+            found = os.statvfs(self._directory)
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize
+
 
 def _is_plain(stored: StoredFile, descriptor: int) -> bool:
     """Orthanc stores no DICOM file without its preamble; where one came, others read it."""

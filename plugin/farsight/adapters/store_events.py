@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
 
 from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import ArchiveIndex, StoredInstance
-from farsight.errors import ArchiveError, NotFound
-from farsight.model import InstanceRef, SeriesRef
+from farsight.adapters.orthanc_lookup import arrival_of
+from farsight.adapters.own_stores import OwnStores
+from farsight.errors import ArchiveError, FarsightError, NotFound
+from farsight.model import Arrival, InstanceRef, SeriesRef
 
 LOG = logging.getLogger("farsight.archive")
 _MOST_SERIES = 10_000
@@ -19,49 +23,116 @@ _MOST_SERIES = 10_000
 Listener = Callable[[InstanceRef], None]
 
 
+#: What happened to which resource; or somebody waits for all that happened before.
+_Event = tuple[str, str] | threading.Event
+
+
+class Account(Protocol):
+    """Whoever keeps account of all that is stored; called on any thread."""
+
+    def arrived(self, arrival: Arrival) -> None:
+        """An instance is stored now, or has another file; maybe told twice."""
+        ...
+
+    def departed(self, resource_ids: Collection[str]) -> None: ...
+
+
 class StoreEvents:
-    """Keeps the index up to what Orthanc tells. Thread-safe."""
+    """Keeps the index up to what Orthanc tells, and the account. Thread-safe.
+
+    Law: the index doesn't wait for the account, which asks Orthanc more and writes to a disk: what
+    was deleted or replaced is not served because much was stored before it.
+    """
 
     def __init__(self, index: ArchiveIndex, followed: Callable[[], None]) -> None:
         """`followed`: called whenever the index has followed an event."""
         self._index = index
         self._followed = followed
-        self._events: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._series_refs: dict[str, SeriesRef] = {}
         self._on_stored: Listener | None = None
         self._on_gone: Listener | None = None
-        self._thread = threading.Thread(target=self._follow, name="farsight-archive", daemon=True)
-        self._thread.start()
+        self._account: Account | None = None
+        self.own = OwnStores()
+        self._bookings: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._follow, args=(events, steps), name=name, daemon=True)
+            for name, events, steps in (
+                (
+                    "farsight-archive",
+                    self._events,
+                    {"added": self._added, "removed": self._removed},
+                ),
+                (
+                    "farsight-account",
+                    self._bookings,
+                    {"added": self._book_arrival, "removed": self._book_departure},
+                ),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def listen(self, *, stored: Listener, gone: Listener) -> None:
-        """Who wants to hear of instances stored by others, and of deleted or replaced ones."""
-        self._on_stored, self._on_gone = stored, gone
+    def listen(self, *, stored: Listener, gone: Listener, account: Account | None) -> None:
+        """Who wants to hear of instances stored by others, and of deleted or replaced ones;
+        `account`: of all that comes and goes."""
+        self._on_stored, self._on_gone, self._account = stored, gone, account
+
+    def arrived(self, arrival: Arrival) -> None:
+        """We stored one ourselves."""
+        if self._account is not None:
+            self._account.arrived(arrival)
 
     def close(self, deadline_s: float) -> None:
-        self._events.put(None)
-        self._thread.join(deadline_s)
+        for events in (self._events, self._bookings):
+            events.put(None)
+        for thread in self._threads:
+            thread.join(deadline_s)
 
     def put(self, kind: str, resource_id: str) -> None:
         """`kind`: "added" or "removed". Returns at once."""
         self._events.put((kind, resource_id))
+        if self._account is not None:
+            self._bookings.put((kind, resource_id))
+
+    def followed(self, timeout_s: float) -> bool:
+        """Waits until all events up to now were followed; False: it took longer."""
+        markers = [threading.Event() for _ in range(2)]
+        for events, marker in zip((self._events, self._bookings), markers, strict=True):
+            events.put(marker)
+        deadline = time.monotonic() + timeout_s
+        return all(marker.wait(max(0.0, deadline - time.monotonic())) for marker in markers)
 
     def removed(self, resource_id: str) -> None:
-        """An instance turned out to be gone."""
+        """An instance turned out to be gone. Who stores it from now on stores another."""
+        self._lost_sight_of(resource_id)
+        self._departed(resource_id)
+        self._followed()
+
+    def _departed(self, resource_id: str) -> None:
+        self.own.forget(resource_id)
+        if self._account is not None:
+            self._account.departed((resource_id,))
+
+    def _lost_sight_of(self, resource_id: str) -> None:
         ref = self._index.remove(resource_id)
         if ref is not None and self._on_gone is not None:
             self._on_gone(ref)
-        self._followed()
 
-    def _follow(self) -> None:
-        while (event := self._events.get()) is not None:
+    def _follow(
+        self, events: queue.SimpleQueue[_Event | None], steps: Mapping[str, Callable[[str], None]]
+    ) -> None:
+        while (event := events.get()) is not None:
+            if isinstance(event, threading.Event):
+                event.set()
+                continue
             kind, resource_id = event
             try:
-                if kind == "added":
-                    self._added(resource_id)
-                else:
-                    self._removed(resource_id)
-            except (ArchiveError, NotFound) as error:
+                steps[kind](resource_id)
+            except FarsightError as error:
                 LOG.info("event for instance %s: %s", resource_id, error)
+            except Exception:  # the edge of this thread: were it to end, nobody would hear of any
+                LOG.exception("event for instance %s", resource_id)
             self._followed()
 
     def _added(self, resource_id: str) -> None:
@@ -85,12 +156,28 @@ class StoreEvents:
             return
         try:
             instance = rest.get_json(f"/instances/{resource_id}")
-        except (ArchiveError, NotFound):
-            self.removed(resource_id)
+        except NotFound:
+            self._lost_sight_of(resource_id)
             return
+        except ArchiveError:
+            self._lost_sight_of(resource_id)
+            raise
         ref = self._index.replaced(resource_id, rest.attachment_of(instance))
         if ref is not None and self._on_gone is not None:
             self._on_gone(ref)
+
+    def _book_arrival(self, resource_id: str) -> None:
+        if self._account is not None and not self.own.settle(resource_id):
+            arrival = arrival_of(resource_id)
+            if arrival is not None:
+                self._account.arrived(arrival)
+
+    def _book_departure(self, resource_id: str) -> None:
+        """Nothing to do where it is there again: that is told by an arrival."""
+        try:
+            rest.get_json(f"/instances/{resource_id}")
+        except NotFound:
+            self._departed(resource_id)
 
     def _series_ref(self, series_resource_id: str) -> SeriesRef:
         if series_resource_id not in self._series_refs:

@@ -64,11 +64,31 @@ class Archive(Protocol):
         """Look again at what is stored of a study: others may have stored, deleted, replaced."""
         ...
 
-    def store(self, ref: InstanceRef, part10: bytes) -> None:
+    def store(self, ref: InstanceRef, part10: bytes | memoryview) -> bool:
         """Store one instance; it is durable, and listed by study_instances, when this returns.
 
-        Raises: ArchiveError, ArchiveFull.
+        False: one with these UIDs was stored before, and stays as it is. Raises: ArchiveError,
+        ArchiveFull.
         """
+        ...
+
+    def named(self, sop_instance_uid: str) -> Sequence[InstanceRef]:
+        """Stored instances of that name: more than one where somebody gave it twice."""
+        ...
+
+    def patient_ids(self, study_instance_uid: str) -> frozenset[str]:
+        """The PatientIDs under which instances of the study are stored; empty if none are."""
+        ...
+
+    def delete(self, refs: Collection[InstanceRef]) -> None:
+        """Delete these instances, in one step where the archive can; those not stored don't matter.
+
+        Raises: ArchiveError.
+        """
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Room left on the disk the archive is on; None where that can't be told."""
         ...
 
     def read(self, ref: InstanceRef) -> bytes:
@@ -108,7 +128,8 @@ class Archive(Protocol):
         ...
 
     def mark_complete(self, series: SeriesRef, record: Completeness) -> None:
-        """Keep the record with the series; it goes when the series goes."""
+        """Keep the record with the series; it goes when the series goes. One that expects more than
+        is stored says that the series isn't whole any more. Counts among the changes."""
         ...
 
     def find(

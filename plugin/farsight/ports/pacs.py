@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
+from farsight.errors import FarsightError
+from farsight.model import (
+    Attributes,
+    IdentifierKey,
+    Level,
+    ReceivedInstance,
+    StoreReply,
+    SubOperations,
+)
 
 Sink = Callable[[ReceivedInstance], None]
 #: How many instances have arrived by now, whichever way. Raises where no more is wanted.
@@ -21,6 +29,30 @@ def unknown_arrivals() -> int:
 
 def not_told(_sub_operations: SubOperations) -> None:
     """For whoever needs to know the end only."""
+
+
+class Outgoing(Protocol):
+    """One instance to be sent by C-STORE; its bytes are read when its turn comes."""
+
+    @property
+    def sop_class_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """As it is stored."""
+        ...
+
+    def data_set(self, transfer_syntax_uid: str) -> bytes | memoryview:
+        """Encoded in that syntax: as stored, without a change, if it is that.
+
+        Raises: UnsupportedDicom where it can't be had so, NotFound, ArchiveError, MalformedDicom.
+        """
+        ...
+
+
+#: Hears what became of each instance: the PACS's reply, or why it could not be sent.
+Delivered = Callable[[Outgoing, StoreReply | FarsightError], None]
 
 
 class Pacs(Protocol):
@@ -99,6 +131,17 @@ class Pacs(Protocol):
 
         Raises: PacsUnavailable, PacsTimeout, PacsRefusedService, PacsFailure. What was
         delivered before an error stays delivered.
+        """
+        ...
+
+    def store(self, instances: Sequence[Outgoing], delivered: Delivered) -> None:
+        """C-STORE (PS3.4 B): each in the order given, as stored where the PACS takes that, else in
+        Explicit or Implicit VR Little Endian. Whoever else waits for the PACS goes first.
+
+        `delivered` is called for each in that order, on the caller's thread; a failure status of
+        one doesn't keep the next from being sent. When it raises, no more are sent and the error
+        goes through. Raises: PacsUnavailable, PacsTimeout, PacsFailure where no more can be sent;
+        those `delivered` was called for are settled.
         """
         ...
 
