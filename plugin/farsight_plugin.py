@@ -37,4 +37,11 @@ def on_change(change_type: Any, level: Any, resource_id: str) -> None:
         _GATEWAY.stopped()
 
 
+def on_incoming(instance: Any) -> int:
+    """The DIMSE status for what a modality sends; what fails is refused, never lost."""
+    return _GATEWAY.status_for_incoming(instance.GetInstanceRemoteAet(), instance.GetInstanceData())
+
+
 orthanc.RegisterOnChangeCallback(on_change)
+if _GATEWAY.may_look_at_incoming:
+    orthanc.RegisterIncomingCStoreInstanceFilter(on_incoming)

@@ -6,6 +6,8 @@ the DIMSE status, and never carry patient data.
 
 from __future__ import annotations
 
+import math
+
 
 class FarsightError(Exception):
     """Anything Farsight reports on purpose. `str(error)` is fit to be sent to a client."""
@@ -64,6 +66,18 @@ class MethodNotAllowed(FarsightError):
         self.allowed = allowed
 
 
+class RequestTimeout(FarsightError):
+    """The client stopped sending before its request was whole."""
+
+    status = 408
+
+
+class Conflict(FarsightError):
+    """Well-formed, and in the way of what is here already or under way."""
+
+    status = 409
+
+
 class NotAcceptable(FarsightError):
     """None of the media types and transfer syntaxes the client accepts can be produced."""
 
@@ -106,6 +120,16 @@ class UnsupportedDicom(FarsightError):
     """Well-formed, but of a kind that can't be served this way (no pixels, say)."""
 
     status = 404
+
+
+class UploadsBusy(FarsightError):
+    """As many bodies are being read as can be; it is worth coming again."""
+
+    status = 503
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(f"other uploads are being read, for {waited_s:g} s: come again")
+        self.retry_after_s = math.ceil(waited_s)
 
 
 class ImagingBusy(FarsightError):
@@ -172,6 +196,18 @@ class ArchiveError(FarsightError):
     """Orthanc's store refused or failed."""
 
     status = 500
+
+
+class ArchiveRefused(ArchiveError):
+    """Orthanc can't make sense of what it was given to store."""
+
+
+class OutboxError(FarsightError):
+    """What is to go to a PACS can't be noted down or looked up."""
+
+
+class CacheBookError(FarsightError):
+    """The account of what is stored can't be kept or looked up."""
 
 
 class ArchiveFull(ArchiveError):

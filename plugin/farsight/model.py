@@ -87,6 +87,43 @@ class ReceivedInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreReply:
+    """What a PACS says of one C-STORE (PS3.7 9.1.1.1, PS3.4 B.2.3).
+
+    transfer_syntax_uid: in which it was sent; "": it wasn't, no context was accepted for it.
+    was_resent: it was sent before, and the association ended without an answer.
+    """
+
+    dimse_status: int
+    transfer_syntax_uid: str
+    comment: str = ""
+    was_resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How an instance came into the archive. kind: "dicom", "rest", "plugin" or another word.
+
+    remote_ae_title: of the sender, for "dicom".
+    """
+
+    kind: str
+    remote_ae_title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One instance that is in the archive now. origin: None where we stored it ourselves."""
+
+    ref: InstanceRef
+    resource_id: str
+    size_bytes: int
+    sop_class_uid: str = ""
+    transfer_syntax_uid: str = ""
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SubOperations:
     """What the PACS says of a C-GET or C-MOVE, under way or when it ends (PS3.7 9.1.3.1).
 
@@ -108,6 +145,11 @@ class Completeness:
     stored: int
     source: str
     checked_at: str  # ISO 8601, UTC
+
+    @property
+    def was_whole(self) -> bool:
+        """What lacked something when it was checked may lack it still, whatever came since."""
+        return self.stored >= self.expected
 
     def to_json(self) -> Mapping[str, object]:
         return {

@@ -15,6 +15,7 @@ _URL = re.compile(
     r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?\Z"
 )
 _ROOT = re.compile(r"(/[A-Za-z0-9._-]+)+/\Z")
+_CODE = re.compile(r"(?! )[A-Z0-9_ ]{1,16}(?<! )\Z")
 
 
 class Section:
@@ -29,11 +30,23 @@ class Section:
         self._secret = secret
         self._known: set[str] = set()
 
+    @property
+    def key(self) -> str:
+        """Where it stands, for what is refused."""
+        return self._key
+
     def keys(self) -> list[str]:
         return list(self._value)
 
     def section(self, name: str, *, secret: bool = False) -> Section:
         return Section(f"{self._key}.{name}", self._get(name, {}), secret=secret)
+
+    def sections(self, name: str) -> list[Section]:
+        """A list of objects."""
+        value = self._get(name, [])
+        if not isinstance(value, list):
+            raise self._refuse(name, value, "must be a list of objects")
+        return [Section(f"{self._key}.{name}[{index}]", one) for index, one in enumerate(value)]
 
     def refuse_unknown(self) -> None:
         for name in self._value:
@@ -78,6 +91,23 @@ class Section:
         if value not in allowed:
             raise self._refuse(name, value, "must be one of " + ", ".join(allowed))
         return str(value)
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A list of words, none of them twice."""
+        value = self._get(name, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+            raise self._refuse(name, value, "must be a list of names")
+        if len(set(value)) < len(value):
+            raise self._refuse(name, value, "must not name one twice")
+        return tuple(value)
+
+    def codes(self, name: str) -> frozenset[str]:
+        """Code strings, modalities say (PS3.5 6.2, CS)."""
+        for value in (values := self.names(name)):
+            if not _CODE.match(value):
+                allowed = "must be code strings: capitals, digits, spaces, underscores, at most 16"
+                raise self._refuse(name, value, allowed)
+        return frozenset(values)
 
     def root(self, name: str, default: str, *, empty: bool = False) -> str:
         """`empty`: "" is allowed, for none."""

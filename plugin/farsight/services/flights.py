@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from farsight.errors import PacsError, RetrieveIncomplete
+from farsight.errors import FarsightError, PacsError, RetrieveIncomplete
 from farsight.model import SeriesRef
 from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.presence import ClientGone
@@ -14,6 +14,8 @@ from farsight.services.retrieve_statistics import RetrieveStatistics
 from farsight.services.series_flight import SeriesFlight
 
 _MOST_REMEMBERED = 100
+#: Hears of a series that is under way no longer, and why it isn't whole here.
+Ended = Callable[[SeriesRef, FarsightError | None], None]
 
 
 class Flights:
@@ -25,6 +27,11 @@ class Flights:
         self._lock = threading.Lock()
         self._under_way: dict[SeriesRef, dict[frozenset[str], SeriesFlight]] = {}
         self._ended: deque[dict[str, object]] = deque(maxlen=_MOST_REMEMBERED)
+        self._listeners: tuple[Ended, ...] = ()
+
+    def listen(self, tell: Ended) -> None:
+        """`tell` is called with every flight that is over, once another may begin."""
+        self._listeners = (*self._listeners, tell)
 
     def of(self, series: SeriesRef) -> tuple[SeriesFlight, ...]:
         """Those of a series: one, or one more for each set of PACS that was asked for."""
@@ -90,6 +97,8 @@ class Flights:
             if not flights:
                 self._under_way.pop(flight.series, None)
             self._ended.appendleft({**flight.progress(), "state": outcome})
+        for tell in self._listeners:
+            tell(flight.series, error)
 
     def progress(self) -> list[dict[str, object]]:
         """Those under way, oldest first."""

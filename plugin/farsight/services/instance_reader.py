@@ -13,6 +13,7 @@ from farsight.ports.archive import Archive
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.object_file import FileSize, ObjectFile, file_of
 from farsight.services.open_instance import OpenInstance
+from farsight.services.reading import InUse
 from farsight.services.single_fetch import SingleFetches
 from farsight.services.stored_instances import StoredInstances
 
@@ -25,7 +26,10 @@ class InstanceReader:
     All but `at_hand` raise: NotFound, PacsError, ArchiveError, MalformedDicom.
     """
 
-    def __init__(self, archive: Archive, tier: MemoryTier, single: SingleFetches) -> None:
+    def __init__(
+        self, archive: Archive, tier: MemoryTier, single: SingleFetches, in_use: InUse
+    ) -> None:
+        self._in_use = in_use
         self._tier = tier
         self._single = single
         self._stored = StoredInstances(archive, tier)
@@ -38,7 +42,10 @@ class InstanceReader:
 
     def at_hand(self, ref: InstanceRef) -> DicomObject | None:
         """The instance if it is in memory. Never blocks."""
-        return self._tier.get(ref)
+        found = self._tier.get(ref)
+        if found is not None:
+            self._in_use.used(ref.series)
+        return found
 
     def instance(self, ref: InstanceRef) -> DicomObject:
         """The whole instance, which stays in memory for a while."""
@@ -82,14 +89,15 @@ class InstanceReader:
         look: Callable[[InstanceRef], DicomObject | None],
         read: Callable[[InstanceRef], T],
     ) -> DicomObject | T:
-        for _ in range(2):
-            self._single.ensure(ref)
-            found = look(ref)
-            if found is not None:
-                return found
-            try:
-                return read(ref)
-            except NotFound:
-                continue  # deleted behind our back; the archive has noticed by now
+        with self._in_use.reading(ref.series):
+            for _ in range(2):
+                self._single.ensure(ref)
+                found = look(ref)
+                if found is not None:
+                    return found
+                try:
+                    return read(ref)
+                except NotFound:
+                    continue  # deleted behind our back; the archive has noticed by now
         deleted = NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
         raise self._single.why_not_stored(ref) or deleted

@@ -69,7 +69,7 @@ class Intake:
             if stop is not None:
                 raise stop
             self._statistics.received(source, len(received.part10))
-            ref = self._take(received, wanted)
+            ref = self._take(received, wanted, source)
             if ref is None:
                 return
             flights = set(flights_of(ref.series))
@@ -84,7 +84,9 @@ class Intake:
         """Counts what a PACS says it did for a request."""
         self._statistics.ended(source, outcome)
 
-    def _take(self, received: ReceivedInstance, wanted: SeriesRef) -> InstanceRef | None:
+    def _take(
+        self, received: ReceivedInstance, wanted: SeriesRef, source: str
+    ) -> InstanceRef | None:
         """Where it belongs; None if it can't be taken.
 
         Of a PACS that knows retrieves of whole studies only, every series is taken.
@@ -109,7 +111,7 @@ class Intake:
         if self._archive.holds(ref):
             self._tier.add_stored(ref, instance)
         elif self._tier.add_unstored(ref, instance):
-            self._persister.submit(ref, instance, self._stored)
+            self._persister.submit(ref, instance, source, self._stored)
         return ref
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 
 from farsight.errors import FarsightError
 
@@ -21,6 +22,8 @@ class Presence:
         self._lock = threading.Lock()
         self._gone = False
         self._callbacks: list[Callable[[], None]] = []
+        self._held = ExitStack()
+        self._over = False
 
     @property
     def gone(self) -> bool:
@@ -33,6 +36,21 @@ class Presence:
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
+
+    def hold(self, context: AbstractContextManager[None]) -> None:
+        """Enters a context that is left when the answer is over, however it ends. Entering may
+        block: whoever tells that it is over doesn't wait for that."""
+        with ExitStack() as entered:
+            entered.enter_context(context)
+            with self._lock:
+                if not self._over:
+                    self._held.push(entered.pop_all())
+
+    def over(self) -> None:
+        """Told by the door: the answer is sent, or never will be."""
+        with self._lock:
+            self._over = True
+        self._held.close()
 
     def when_gone(self, callback: Callable[[], None]) -> None:
         """Called once when the client leaves; at once if it has left. Must not block."""

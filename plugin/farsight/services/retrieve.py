@@ -29,7 +29,7 @@ from farsight.model import Completeness, InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
 from farsight.services.bulk_queue import BulkQueue, Urgency
-from farsight.services.flights import Flights
+from farsight.services.flights import Ended, Flights
 from farsight.services.headers_first import HeadersFirst
 from farsight.services.holdings import Holdings, RetrieveLimits
 from farsight.services.instance_reader import InstanceReader
@@ -37,6 +37,7 @@ from farsight.services.intake import Intake
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.presence import ClientGone, Presence
+from farsight.services.reading import InUse
 from farsight.services.retrieve_statistics import RetrieveStatistics
 from farsight.services.series_fetch import SeriesFetch
 from farsight.services.series_flight import SeriesFlight
@@ -56,7 +57,9 @@ class RetrieveService:
         tier: MemoryTier,
         persister: Persister,
         limits: RetrieveLimits,
+        in_use: InUse,
     ) -> None:
+        self._in_use = in_use
         self._listing = SourceListing(sources)
         self._all_sources = self._listing.sources
         self._archive = archive
@@ -73,7 +76,7 @@ class RetrieveService:
             self._listing, archive, self._intake, self._flights.of, limits.wait_s
         )
         #: Single instances; what isn't here is fetched ahead of its series.
-        self.reader = InstanceReader(archive, tier, self._single)
+        self.reader = InstanceReader(archive, tier, self._single, in_use)
 
     def only(self, source: str) -> RetrieveService:
         """The same service with one PACS to fetch from; all it holds and does is shared."""
@@ -89,6 +92,11 @@ class RetrieveService:
         """Called, on a storing thread, with every series of which all is stored. Must not block."""
         self._completed.append(tell)
 
+    def when_ended(self, tell: Ended) -> None:
+        """Called, on a fetching or storing thread, with every series that is under way no longer:
+        it is here, or the error says why not. Must not block."""
+        self._flights.listen(tell)
+
     def ensure_series(self, series: SeriesRef, presence: Presence) -> Holdings:
         """Blocks until the series is here. One the PACS can't deliver whole comes with a warning.
 
@@ -99,6 +107,8 @@ class RetrieveService:
 
     def ensure_all(self, wanted: Sequence[SeriesRef], presence: Presence) -> list[Holdings]:
         """The same for several at once. Raises: as ensure_series, for the first that fails."""
+        for series in wanted:
+            presence.hold(self._in_use.reading(series))
         started: list[tuple[SeriesRef, SeriesFlight | None]] = []
         try:
             for series in wanted:
@@ -115,6 +125,7 @@ class RetrieveService:
         The series itself follows, whether or not the client stays. None: it has to be waited for,
         or is here. Raises: ClientGone, ArchiveError.
         """
+        presence.hold(self._in_use.reading(series))
         flight = self._start(series) if self._headers.may_help else None
         if flight is None:
             return None
@@ -130,7 +141,9 @@ class RetrieveService:
 
         Raises: NotFound where it is not, and no PACS is there to bring it.
         """
-        if self._start(series, Urgency.AHEAD) is not None:
+        with self._in_use.reading(series):
+            flight = self._start(series, Urgency.AHEAD)
+        if flight is not None:
             return True
         if not self._listing.has_sources and not self._is_complete(series):
             raise NotFound("no PACS is configured")
@@ -171,6 +184,10 @@ class RetrieveService:
             return Holdings(series, tuple(sorted(here)), version, str(error))
         raise error
 
+    def has_shrunk(self, series: SeriesRef) -> None:
+        """Instances of it were deleted here because no PACS has them any more."""
+        self._listing.forget(series)
+
     def is_settled(self, series: SeriesRef) -> bool:
         """Whether a series is served without asking a PACS: it is whole, or there is nobody to
         ask."""
@@ -178,7 +195,9 @@ class RetrieveService:
 
     def _is_complete(self, series: SeriesRef) -> bool:
         record = self._archive.completeness(series)
-        return record is not None and len(self._intake.held(series)) >= record.expected
+        if record is None or not record.was_whole:
+            return False
+        return len(self._intake.held(series)) >= record.expected
 
     def _fly(self, flight: SeriesFlight) -> None:
         """The fetching thread of one flight."""
@@ -259,6 +278,10 @@ class RetrieveService:
         if not here:
             raise NotFound(f"study {study_instance_uid} is unknown here and at every PACS")
         return tuple(SeriesRef(study_instance_uid, uid) for uid in sorted(here)), warning
+
+    def is_under_way(self, series: SeriesRef) -> bool:
+        """Whether it is being retrieved."""
+        return bool(self._flights.of(series))
 
     def progress(self) -> list[dict[str, object]]:
         """The series under way, oldest first."""

@@ -204,7 +204,9 @@ class SeriesFlight:
     def _over(self) -> bool:
         if self._error is not None or self._fetched:
             return True
-        return self._expected is not None and self._lacking() == 0
+        if self._expected is None or not self._expected.listed:
+            return False  # so many may be here, and another PACS still have more
+        return self._lacking() == 0
 
     def _lacking(self) -> int:
         """Kept up as instances arrive: it is asked for at every one of them."""

@@ -17,14 +17,22 @@ from typing import TypeVar
 from farsight.dimse.status import refuses_identifier
 from farsight.dimse.storage_classes import likely_classes
 from farsight.errors import NotFound, PacsError, PacsFailure, PacsTimeout
-from farsight.model import Attributes, IdentifierKey, InstanceRef, Level, SeriesRef
+from farsight.model import IdentifierKey, InstanceRef, Level, SeriesRef
 from farsight.ports.pacs import Pacs
 from farsight.services.expected import Expected, listed
+from farsight.services.listing_rows import (
+    INSTANCE,
+    SERIES,
+    SOP_CLASS,
+    STUDY,
+    rows_of,
+    text_of,
+    unique_keys,
+)
 from farsight.services.parallel import Outcome, run_all
 
 LOG = logging.getLogger("farsight.retrieve")
 
-_STUDY, _SERIES, _INSTANCE, _CLASS = "0020000D", "0020000E", "00080018", "00080016"
 _MOST_KEPT = 500
 _WAIT_S = 60.0
 T = TypeVar("T")
@@ -95,6 +103,11 @@ class SourceListing:
                 self._kept.popitem(last=False)
         return found
 
+    def forget(self, series: SeriesRef) -> None:
+        """What was listed isn't there any more."""
+        with self._lock:
+            self._kept.pop(series, None)
+
     def instance(self, ref: InstanceRef) -> tuple[Listing, ...]:
         """The same for one instance of it. Raises: as `series_instances`.
 
@@ -127,11 +140,11 @@ class SourceListing:
 
     def _listing_of(self, pacs: Pacs, series: SeriesRef, sop_instance_uid: str) -> list[Listing]:
         """What one PACS has: one listing, or none. Raises: PacsError."""
-        instance = IdentifierKey(_INSTANCE, "UI", sop_instance_uid)
-        keys = (*_unique_keys(series), instance, IdentifierKey(_CLASS, "UI"))
+        instance = IdentifierKey(INSTANCE, "UI", sop_instance_uid)
+        keys = (*unique_keys(series), instance, IdentifierKey(SOP_CLASS, "UI"))
         try:
-            rows = _rows(pacs, Level.IMAGE, keys)
-            instances = {_text(row, _INSTANCE): _text(row, _CLASS) for row in rows}
+            rows = rows_of(pacs, Level.IMAGE, keys)
+            instances = {text_of(row, INSTANCE): text_of(row, SOP_CLASS) for row in rows}
             if "" in instances:
                 raise _Unnamed(pacs.name, "lists instances without their SOPInstanceUID")
         except PacsFailure as error:
@@ -152,13 +165,13 @@ class SourceListing:
             raise failure
         LOG.info("%s; asking for the number of instances", failure)
         asked = (IdentifierKey(_MODALITY, "CS"), IdentifierKey(_COUNT, "IS"))
-        rows = _rows(pacs, Level.SERIES, (*_unique_keys(series), *asked))
+        rows = rows_of(pacs, Level.SERIES, (*unique_keys(series), *asked))
         if not rows:
             return []
-        count = _text(rows[0], _COUNT)
+        count = text_of(rows[0], _COUNT)
         if not count.isdigit() or int(count) == 0:
             raise failure
-        likely = likely_classes(_text(rows[0], _MODALITY))
+        likely = likely_classes(text_of(rows[0], _MODALITY))
         return [Listing(pacs, Expected({}, int(count)), likely)]
 
     def study_series(self, study_instance_uid: str) -> tuple[Sequence[str], PacsError | None]:
@@ -167,21 +180,21 @@ class SourceListing:
         Raises: PacsError when a PACS failed and no other lists the study.
         """
         keys = (
-            IdentifierKey(_STUDY, "UI", study_instance_uid),
-            IdentifierKey(_SERIES, "UI"),
+            IdentifierKey(STUDY, "UI", study_instance_uid),
+            IdentifierKey(SERIES, "UI"),
         )
-        outcomes = self._of_each(lambda pacs: _rows(pacs, Level.SERIES, keys))
+        outcomes = self._of_each(lambda pacs: rows_of(pacs, Level.SERIES, keys))
         try:
             answers, failure = _sorted_out(outcomes, study_instance_uid)
         except NotFound:
             return [], None
-        found = {_text(row, _SERIES): None for _, rows in answers for row in rows}
+        found = {text_of(row, SERIES): None for _, rows in answers for row in rows}
         return [uid for uid in found if uid], failure
 
     def _modality(self, pacs: Pacs, series: SeriesRef) -> str:
-        keys = (*_unique_keys(series), IdentifierKey(_MODALITY, "CS"))
-        rows = _rows(pacs, Level.SERIES, keys)
-        return _text(rows[0], _MODALITY) if rows else ""
+        keys = (*unique_keys(series), IdentifierKey(_MODALITY, "CS"))
+        rows = rows_of(pacs, Level.SERIES, keys)
+        return text_of(rows[0], _MODALITY) if rows else ""
 
     def _of_each(self, ask: Callable[[Pacs], list[T]]) -> list[tuple[Pacs, Outcome[list[T]]]]:
         """What each source answers; one alone is asked here, several at once."""
@@ -225,10 +238,6 @@ def _sorted_out(
     raise NotFound(f"{asked} is unknown here and at every PACS")
 
 
-def _rows(pacs: Pacs, level: Level, keys: Sequence[IdentifierKey]) -> list[Attributes]:
-    return [row for row in pacs.find(level, keys) if _is_what_was_asked(row, keys)]
-
-
 def _of_one(listing: Listing, sop_instance_uid: str) -> Listing:
     sop_class_uid = listing.expected.instances.get(sop_instance_uid, "")
     return replace(listing, expected=listed({sop_instance_uid: sop_class_uid}))
@@ -243,20 +252,3 @@ def union(listings: Sequence[Listing]) -> Expected:
         for uid, sop_class_uid in listing.expected.instances.items():
             instances[uid] = instances.get(uid) or sop_class_uid
     return listed(instances)
-
-
-def _unique_keys(series: SeriesRef) -> tuple[IdentifierKey, IdentifierKey]:
-    return (
-        IdentifierKey(_STUDY, "UI", series.study_instance_uid),
-        IdentifierKey(_SERIES, "UI", series.series_instance_uid),
-    )
-
-
-def _text(row: Attributes, tag: str) -> str:
-    values = row.get(tag, {}).get("Value") or [""]
-    return str(values[0] or "")
-
-
-def _is_what_was_asked(row: Attributes, keys: Sequence[IdentifierKey]) -> bool:
-    """A key absent from the row is unknown, not a mismatch."""
-    return all(not key.value or _text(row, key.tag) in ("", key.value) for key in keys)

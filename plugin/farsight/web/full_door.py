@@ -12,29 +12,40 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 import uvicorn
 
-from farsight.errors import BadRequest, FarsightError, PayloadTooLarge, SettingsError
+from farsight.errors import FarsightError, SettingsError, UploadsBusy
 from farsight.services.presence import Presence
 from farsight.web.base_url import BaseUrl
 from farsight.web.batches import in_batches
+from farsight.web.body_channel import BodyChannel
 from farsight.web.bounded_protocol import protocol_class
 from farsight.web.credentials import Credentials
+from farsight.web.incoming import (
+    Incoming,
+    check_announced,
+    check_host,
+    headers_of,
+    is_short,
+    query_of,
+    read_body,
+)
+from farsight.web.lingering import lingering
 from farsight.web.messages import Request, Response
 from farsight.web.routes import Router, error_response
 from farsight.web.wire_form import wire_form
 from farsight.web.worker_pool import Overloaded, WorkerPool
 
 LOG = logging.getLogger("farsight.web")
-_MAX_QUERY_PARAMETERS = 20_000
 _GRACE_S = 2
 #: Watching for a client's leaving costs more than a quick answer.
 _WATCH_AFTER_S = 0.2
 _BACKLOG = 2048
+#: Who wants to upload waits so long for a turn.
+_TURN_S = 30.0
 _JOINED_BYTES = 256 << 10
 
 Scope = dict[str, Any]
@@ -53,12 +64,17 @@ class FullDoor:
         credentials: Credentials,
         base_url: BaseUrl,
         max_body_bytes: int = 1 << 20,
+        max_stream_bytes: int = 1 << 30,
     ) -> None:
+        """max_stream_bytes: of a body that is read as it comes; max_body_bytes: of any other."""
         self._router = router
         self._pool = pool
         self._credentials = credentials
         self._base_url = base_url
         self._max_body_bytes = max_body_bytes
+        self._max_stream_bytes = max_stream_bytes
+        # Who sends slowly keeps a worker waiting: some are left for the others.
+        self._uploads = asyncio.Semaphore(max(1, pool.threads // 2))
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -115,20 +131,37 @@ class FullDoor:
     async def _application(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
+        presence = Presence()
         try:
-            headers = _headers(scope)
+            await self._answer(scope, receive, send, presence)
+        finally:
+            presence.over()
+
+    async def _answer(self, scope: Scope, receive: Any, send: Any, presence: Presence) -> None:
+        headers = headers_of(scope)
+        incoming = Incoming(headers, receive)
+        try:
             self._credentials.check(headers.get("authorization"))
-            body = await self._read_body(scope, headers, receive)
-            if body is None:
-                return
-            _check_host(scope)
-            request = self._request(scope, headers, body)
-            # Two turns to another thread and back are saved, each a wait for the interpreter.
-            response = self._router.at_once(request) or await self._handle(request, receive)
+            check_host(scope)
+            request = self._request(scope, headers, presence)
+            response = await self._answer_to(request, incoming)
             answer = await self._begun(response, with_body=scope["method"] != "HEAD")
         except FarsightError as error:
             answer = await self._begun(error_response(error), with_body=scope["method"] != "HEAD")
-        await self._send(answer, receive, send)
+        await self._send(answer, incoming, send)
+
+    async def _answer_to(self, request: Request, incoming: Incoming) -> Response:
+        """Raises: FarsightError, of what can't be read."""
+        if incoming.is_owed:
+            if (refusal := self._router.check(request)) is not None:
+                return refusal
+            takes_stream = self._router.takes_stream(request.method, request.path)
+            if takes_stream and not is_short(request.headers, self._max_body_bytes):
+                return await self._take_stream(request, incoming)
+            body = await read_body(request.headers, incoming.receive, self._max_body_bytes)
+            request = replace(request, body=body)
+        # Two turns to another thread and back are saved: each waits for the interpreter.
+        return self._router.at_once(request) or await self._handle(request, incoming.receive)
 
     async def _handle(self, request: Request, receive: Any) -> Response:
         """The router's answer; a client that leaves while it is waited for is told of."""
@@ -145,42 +178,34 @@ class FullDoor:
             for task in watching:
                 task.cancel()
 
-    def _request(self, scope: Scope, headers: dict[str, str], body: bytes) -> Request:
+    async def _take_stream(self, request: Request, incoming: Incoming) -> Response:
+        """The router's answer to a request whose body it reads as it comes."""
+        check_announced(request.headers, self._max_stream_bytes)
         try:
-            query = parse_qsl(
-                scope["query_string"].decode("latin-1"),
-                keep_blank_values=True,
-                errors="surrogateescape",  # refused where it is read, by the parameter's name
-                max_num_fields=_MAX_QUERY_PARAMETERS,
-            )
-        except ValueError as error:
-            raise BadRequest("too many query parameters") from error
+            async with asyncio.timeout(_TURN_S):
+                await self._uploads.acquire()
+        except TimeoutError as error:
+            raise UploadsBusy(_TURN_S) from error
+        channel = BodyChannel(asyncio.get_running_loop(), self._max_stream_bytes)
+        request = replace(request, stream=channel.chunks())
+        pumping = asyncio.ensure_future(channel.pump(incoming.receive))
+        try:
+            return await self._on_worker(lambda: self._router.handle(request))
+        finally:
+            channel.close()
+            pumping.cancel()
+            self._uploads.release()
+
+    def _request(self, scope: Scope, headers: dict[str, str], presence: Presence) -> Request:
         client = scope.get("client") or ("", 0)
         return Request(
             method=scope["method"],
             path=scope["path"],
-            query=tuple(query),
+            query=query_of(scope),
             headers=headers,
-            body=body,
+            presence=presence,
             base_url=self._base_url.of(headers, client[0], self.port),
         )
-
-    async def _read_body(self, scope: Scope, headers: dict[str, str], receive: Any) -> bytes | None:
-        """The whole body; None when the client went away. Raises: PayloadTooLarge."""
-        if scope["method"] in ("GET", "HEAD", "OPTIONS") and "content-length" not in headers:
-            return b""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_body_bytes:
-                raise PayloadTooLarge(f"the body is above {self._max_body_bytes} bytes")
-            if not message.get("more_body"):
-                return b"".join(parts)
 
     async def _on_worker(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -203,14 +228,16 @@ class FullDoor:
         batches = in_batches(chunks)
         return _Begun(start, await self._on_worker(lambda: next(batches, _END)), batches)
 
-    async def _send(self, answer: _Begun, receive: Any, send: Any) -> None:
+    async def _send(self, answer: _Begun, incoming: Incoming, send: Any) -> None:
+        if incoming.is_owed:
+            send = lingering(incoming, send)
         try:
             await send(answer.start)
             if answer.at_hand:
                 await _send_whole(list(answer.rest), send)
                 return
             if answer.first is not _END:
-                await self._stream(answer.first, answer.rest, receive, send)
+                await self._stream(answer.first, answer.rest, incoming.receive, send)
             await send({"type": "http.response.body", "body": b""})
         except FarsightError as error:  # left without an end, so that the client sees it
             LOG.warning("an answer ended early: %s", error)
@@ -264,19 +291,3 @@ async def _tell_when_gone(receive: Any, presence: Presence) -> None:
 async def _disconnected(receive: Any) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    """Names in lower case; repeated headers joined by commas (RFC 9110 5.3)."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _check_host(scope: Scope) -> None:
-    """RFC 9112 3.2. Raises: BadRequest."""
-    hosts = sum(name == b"host" for name, _ in scope["headers"])
-    if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
-        raise BadRequest("the request needs one Host header")

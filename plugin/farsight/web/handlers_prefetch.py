@@ -1,51 +1,39 @@
-"""POST /farsight/prefetch: studies to fetch before anyone asks for them."""
+"""/farsight/prefetch: studies to fetch before anyone asks for them, and how the rules for that
+stand."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
 
-from farsight.errors import BadRequest, UnsupportedMediaType
-from farsight.model import checked_uid
 from farsight.services.prefetch import PrefetchOutcome, PrefetchService
+from farsight.services.prefetch_schedule import PrefetchStatus
+from farsight.web import prefetch_status
 from farsight.web.messages import Request, Response
+from farsight.web.study_list import studies_asked
 
-MOST_STUDIES = 1000
+_HEADERS = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 
 
 class PrefetchHandler:
-    """Takes {"studies": [UID, ...]}; answers 202 and what becomes of each."""
+    """POST takes {"studies": [UID, ...]}, and answers 202 and what becomes of each; GET tells of
+    the rules."""
 
-    def __init__(self, service: PrefetchService) -> None:
+    def __init__(
+        self, service: PrefetchService, status: Callable[[], PrefetchStatus] = PrefetchStatus
+    ) -> None:
+        """`status`: of the rules."""
         self._service = service
+        self._status = status
 
     def __call__(self, request: Request) -> Response:
-        """Raises: BadRequest, UnsupportedMediaType.
-
-        The media type has to be JSON: a form of another web site can't send that.
-        """
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise UnsupportedMediaType("the body has to be application/json")
-        outcomes = self._service.prefetch(_studies(request.body))
+        """Raises: BadRequest, UnsupportedMediaType."""
+        if request.method != "POST":
+            body = prefetch_status.as_json(self._status())
+            return Response(200, _HEADERS, json.dumps(body).encode("utf-8"))
+        outcomes = self._service.prefetch(studies_asked(request))
         body = {"studies": {uid: _shown(outcome) for uid, outcome in outcomes.items()}}
-        headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
-        return Response(202, headers, json.dumps(body).encode("utf-8"))
-
-
-def _studies(body: bytes) -> list[str]:
-    try:
-        asked: Any = json.loads(body)
-    except ValueError as error:  # also bytes that aren't UTF-8
-        raise BadRequest("the body is not JSON") from error
-    if not isinstance(asked, dict) or set(asked) != {"studies"}:
-        raise BadRequest('the body has to be an object with the one key "studies"')
-    studies = asked["studies"]
-    if not isinstance(studies, list) or not all(isinstance(uid, str) for uid in studies):
-        raise BadRequest('"studies" has to be a list of Study Instance UIDs')
-    if not 1 <= len(studies) <= MOST_STUDIES:
-        raise BadRequest(f'"studies" has {len(studies)} entries: it takes 1 to {MOST_STUDIES}')
-    return [checked_uid(uid, "studies") for uid in studies]
+        return Response(202, _HEADERS, json.dumps(body).encode("utf-8"))
 
 
 def _shown(outcome: PrefetchOutcome) -> dict[str, object]:

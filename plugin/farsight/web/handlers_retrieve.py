@@ -20,6 +20,7 @@ from farsight.web.handlers_bulk import BulkHandler
 from farsight.web.handlers_frames import FramesHandler
 from farsight.web.handlers_objects import ObjectsHandler
 from farsight.web.messages import Request, Response
+from farsight.web.opening import UNHEARD, StudyOpenings, insists
 from farsight.web.related_response import VARY, maybe_short
 from farsight.web.targets import accept_of, instance_of, series_of, study_of
 
@@ -30,9 +31,16 @@ class RetrieveHandler:
     An answer that may not be all there is has status 206 and says why in a Warning.
     """
 
-    def __init__(self, serve: ServeService, imaging: Imaging, root: str) -> None:
+    def __init__(
+        self,
+        serve: ServeService,
+        imaging: Imaging,
+        root: str,
+        openings: StudyOpenings = UNHEARD,
+    ) -> None:
         """`root`: "/dicom-web/"."""
         self._serve = serve
+        self._openings = openings
         self._root = root
         transcode = TranscodeService(imaging)
         self._objects = ObjectsHandler(serve, transcode, root)
@@ -41,12 +49,16 @@ class RetrieveHandler:
 
     def __call__(self, request: Request, path: ResourcePath) -> Response:
         """Raises: NotFound, NotAcceptable, BadRequest, PacsError, ArchiveError, MalformedDicom."""
+        if path.action in (Action.FRAMES, Action.BULKDATA):
+            return self._frames(request, path)
+        request, warnings = self._openings.begin(request, path)
+        return maybe_short(self._answer(request, path), warnings, request.base_url + self._root)
+
+    def _answer(self, request: Request, path: ResourcePath) -> Response:
         if path.action is Action.METADATA:
             return self._metadata(request, path)
         if path.action is Action.OBJECTS:
             return self._objects(request, path)
-        if path.action in (Action.FRAMES, Action.BULKDATA):
-            return self._frames(request, path)
         if path.action in (Action.ALL_BULKDATA, Action.PIXELDATA):
             return self._bulk(request, path)
         raise NotFound(f"there is no {path.action.value} resource")
@@ -59,8 +71,9 @@ class RetrieveHandler:
 
     def _metadata_at_once(self, request: Request, path: ResourcePath) -> Response | None:
         """Of a series that was asked for before."""
-        if path.level is not Level.SERIES:
+        if path.level is not Level.SERIES or insists(request):
             return None
+        self._openings.tell(path)
         root_url = request.base_url + self._root
         found = self._serve.metadata_at_hand(series_of(path), root_url)
         if found is None:
@@ -74,6 +87,7 @@ class RetrieveHandler:
 
     def instance_object(self, request: Request, ref: InstanceRef, accept: Accept) -> Response:
         """One whole object. Raises: as when called."""
+        self._openings.opened(ref.study_instance_uid)
         return self._objects.instance(request, ref, accept)
 
     def _metadata(self, request: Request, path: ResourcePath) -> Response:

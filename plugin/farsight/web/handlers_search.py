@@ -14,12 +14,15 @@ from farsight.services.search import SearchService
 from farsight.web.content_coding import zipped
 from farsight.web.data_sets_response import data_sets_response
 from farsight.web.messages import Request, Response
+from farsight.web.opening import UNHEARD, StudyOpenings, insists
 from farsight.web.related_response import VARY
 
 SearchHandler = Callable[[Request, ResourcePath], Response]
 
 
-def search_handler(service: SearchService, root: str) -> SearchHandler:
+def search_handler(
+    service: SearchService, root: str, openings: StudyOpenings = UNHEARD
+) -> SearchHandler:
     """A handler for the resources whose action is SEARCH. `root`: "/dicom-web", no trailing slash.
 
     Nothing found is 200 with `[]`, or 204 where XML was asked for. The handler raises
@@ -30,7 +33,8 @@ def search_handler(service: SearchService, root: str) -> SearchHandler:
         asked = [value for name, value in request.query if name == "accept"]
         offer = choose_metadata(parse_accept(request.headers.get("accept"), asked))
         query = parse_search_query(request.query, path.level)
-        if "no-cache" in request.headers.get("cache-control", "").lower():
+        openings.begin(request, path)  # the search warns of a PACS that fails by itself
+        if insists(request):
             query = replace(query, fresh=True)
         root_url = request.base_url + root
         result = service.search(query, path, root_url)

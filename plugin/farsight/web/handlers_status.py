@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from farsight import __version__
@@ -13,9 +14,14 @@ from farsight.ports.pacs import Pacs
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.retrieve import RetrieveService
 from farsight.web import prometheus
+from farsight.web.handlers_cache import CACHE, STUDIES, VERIFY
+from farsight.web.handlers_outbox import DISCARD, RETRY
+from farsight.web.handlers_outbox import PATHS as OUTBOX_PATHS
 from farsight.web.handlers_prefetch import PrefetchHandler
 from farsight.web.messages import Request, Response
 from farsight.web.retrieve_metrics import exposition
+from farsight.web.routes import READING
+from farsight.web.status_sections import Section
 
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 _HTML = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store"))
@@ -23,9 +29,19 @@ _METRICS = (("Content-Type", prometheus.CONTENT_TYPE), ("Cache-Control", "no-sto
 PREFETCH = "/farsight/prefetch"
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What is below /farsight/ beside the status, and what that tells of it."""
+
+    prefetch: PrefetchHandler
+    outbox: Callable[[Request], Response]
+    cache: Callable[[Request], Response]
+    sections: Sequence[Section] = ()
+
+
 class StatusHandler:
-    """GET /farsight/ (a page), status, retrieves, retrieves?recent=true (JSON), metrics; POST
-    prefetch.
+    """GET /farsight/ (a page), status, retrieves, retrieves?recent=true (JSON), metrics; and what
+    others answer.
     """
 
     def __init__(
@@ -33,22 +49,35 @@ class StatusHandler:
         sources: Sequence[Pacs],
         retrieve: RetrieveService,
         tier: MemoryTier,
-        prefetch: PrefetchHandler,
         full_door_url: Callable[[], str],
         roots: Mapping[str, str],
+        others: Others,
     ) -> None:
         """`roots`: name of a PACS -> where it alone is searched, "" for nowhere."""
         self._roots = roots
         self._sources = sources
-        self._prefetch = prefetch
+        self._others = others
         self._retrieve = retrieve
         self._tier = tier
         self._full_door_url = full_door_url
 
+    @staticmethod
+    def methods(path: str) -> tuple[str, ...]:
+        """What can be done at a path."""
+        if path == PREFETCH or path.rstrip("/") == VERIFY:
+            return ("GET", "HEAD", "POST", "OPTIONS")
+        if path in (RETRY, DISCARD):
+            return ("POST", "OPTIONS")
+        return ("GET", "HEAD", "DELETE", "OPTIONS") if path.startswith(STUDIES) else READING
+
     def __call__(self, request: Request) -> Response:
-        """Raises: NotFound; as PrefetchHandler."""
+        """Raises: NotFound; as the others."""
         if request.path == PREFETCH:
-            return self._prefetch(request)
+            return self._others.prefetch(request)
+        if request.path in OUTBOX_PATHS:
+            return self._others.outbox(request)
+        if request.path == CACHE or request.path.startswith(f"{CACHE}/"):
+            return self._others.cache(request)
         what = request.path.removeprefix("/farsight/")
         if what == "":
             return Response(200, _HTML, self._page().encode("utf-8"))
@@ -58,7 +87,7 @@ class StatusHandler:
             return Response(200, _JSON, json.dumps(self._retrieves(request)).encode("utf-8"))
         if what == "metrics":
             return Response(200, _METRICS, self._metrics().encode("utf-8"))
-        raise NotFound("/farsight/ has status, retrieves, metrics and prefetch")
+        raise NotFound("/farsight/ has status, retrieves, metrics, prefetch, outbox and cache")
 
     def _retrieves(self, request: Request) -> list[dict[str, object]]:
         recent = request.parameter("recent")
@@ -71,7 +100,7 @@ class StatusHandler:
             self._retrieve.statistics.totals(),
             active=len(self._retrieve.progress()),
             memory_bytes=self._tier.resident_bytes,
-        )
+        ) + "".join(section.exposed() for section in self._others.sections)
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -79,6 +108,7 @@ class StatusHandler:
             "full_door": self._full_door_url(),
             "memory_bytes": self._tier.resident_bytes,
             "retrieves": len(self._retrieve.progress()),
+            **{section.key: section.told() for section in self._others.sections},
             "pacs": [
                 {**_pacs_status(pacs), "root": self._roots.get(pacs.name, "")}
                 for pacs in self._sources
@@ -105,6 +135,7 @@ class StatusHandler:
             flights=flights or _row("none under way"),
             ended=ended or _row("none yet"),
             memory=f"{megabytes:.1f}",
+            sections="\n".join(section.shown() for section in self._others.sections),
         )
 
 
@@ -151,8 +182,11 @@ h1 span {{ color: #888; font-size: 1rem; font-weight: normal }}
 <table><tr><th>Study</th><th>Series</th><th>PACS</th><th>Instances</th><th>Rate</th><th>State</th><th></th></tr>{flights}</table>
 <h2>The last retrieves</h2>
 <table><tr><th>Study</th><th>Series</th><th>PACS</th><th>Instances</th><th>Rate</th><th>State</th><th></th></tr>{ended}</table>
+{sections}
 <p>{memory} MB of instances in memory.
 <a href="/farsight/status">status</a> · <a href="/farsight/retrieves">retrieves</a> ·
+<a href="/farsight/outbox">outbox</a> · <a href="/farsight/cache">cache</a> ·
+<a href="/farsight/cache/verify">verifications</a> · <a href="/farsight/prefetch">prefetch</a> ·
 <a href="/farsight/metrics">metrics</a></p>
 </body></html>
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from farsight.ps318.multipart_related import RelatedBody
@@ -18,6 +18,7 @@ class Request:
     headers: names in lower case.
     base_url: scheme and host as the client knows us, no trailing slash: "http://host:8043".
     presence: tells when the client has left; where the door can't know, it never does.
+    stream: the body where it is read as it comes; then `body` is empty.
     """
 
     method: str
@@ -27,6 +28,14 @@ class Request:
     body: bytes = b""
     base_url: str = ""
     presence: Presence = field(default_factory=Presence, compare=False)
+    stream: Iterator[bytes | memoryview] | None = field(default=None, compare=False)
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """The body, as it comes or in one piece; to be read once.
+
+        Raises: FarsightError where it does not come to its end.
+        """
+        return iter((self.body,)) if self.stream is None else self.stream
 
     def parameter(self, name: str) -> str | None:
         """The last value of a query parameter, or None."""

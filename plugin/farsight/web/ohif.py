@@ -66,16 +66,22 @@ class OhifHandler:
     """
 
     def __init__(
-        self, dist_directory: Path | None, root: str = "/ohif/", dicomweb_root: str = "/dicom-web"
+        self,
+        dist_directory: Path | None,
+        root: str = "/ohif/",
+        dicomweb_root: str = "/dicom-web",
+        *,
+        storing: bool = True,
     ) -> None:
         """dist_directory: None where none is configured; may be missing, and may be replaced.
+        storing: whether clients may store; then there is a button for uploads.
 
         Raises: SettingsError when a root is not a plain absolute path.
         """
         self._directory = dist_directory
         self._root = _plain_root("the root of OHIF", root)
         dicomweb = _plain_root("the root of DICOMweb", dicomweb_root.rstrip("/") + "/")
-        self._app_config = app_config(self._root, dicomweb.removesuffix("/"))
+        self._app_config = app_config(self._root, dicomweb.removesuffix("/"), storing=storing)
         self._assets = OhifAssets(dist_directory, self._root) if dist_directory else None
 
     @property
@@ -143,10 +149,12 @@ class OhifHandler:
         return Response(200, headers, assets.content(name))
 
 
-def app_config(root: str, dicomweb_root: str) -> bytes:
+def app_config(root: str, dicomweb_root: str, *, storing: bool = True) -> bytes:
     """The configuration script of an OHIF at `root` whose DICOMweb is at the same origin."""
     template = Path(__file__).with_name("ohif_app_config.js").read_text(encoding="utf-8")
-    settings = json.dumps({"routerBasename": root, "dicomwebRoot": dicomweb_root})
+    settings = json.dumps(
+        {"routerBasename": root, "dicomwebRoot": dicomweb_root, "storing": storing}
+    )
     return template.replace("FARSIGHT_SETTINGS", settings).encode("utf-8")
 
 

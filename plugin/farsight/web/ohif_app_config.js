@@ -1,8 +1,19 @@
 // OHIF's configuration as Farsight serves it at app-config.js. `farsight` is filled in by the
-// server: {"routerBasename": "/ohif/", "dicomwebRoot": "/dicom-web"}.
+// server: {"routerBasename": "/ohif/", "dicomwebRoot": "/dicom-web", "storing": true}.
 window.config = (function (farsight) {
   const dicomweb = window.location.origin + farsight.dicomwebRoot;
   let services = null;
+
+  const ofStoring = [409, 413, 415, 507];
+
+  function explanationOf(error) {
+    const [, words] = /"(.*?)"/.exec(error.request?.getResponseHeader?.('Warning') ?? '') ?? [];
+    let said = error.response;
+    try {
+      if (typeof said === 'string') said = JSON.parse(said);
+    } catch {} // an answer of somebody else's
+    return words ?? said?.error ?? 'A DICOMweb request failed.';
+  }
 
   // Orthanc does not tell /ohif from /ohif/; OHIF's router only knows the latter.
   if (window.location.pathname + '/' === farsight.routerBasename) {
@@ -65,15 +76,17 @@ window.config = (function (farsight) {
           singlepart: 'bulkdata,video',
           bulkDataURI: { enabled: true, relativeResolution: 'studies' },
           omitQuotationForMultipartRequest: true,
+          dicomUploadEnabled: farsight.storing,
         },
       },
     ],
-    // A series that fails is missing from the screen: say so, and why.
+    // A series that fails is missing from the screen, a file that is refused from the archive: say
+    // so, and why.
     httpErrorHandler(error) {
-      const explanation = error.response?.error ?? 'A DICOMweb request failed.';
+      const explanation = explanationOf(error);
       console.warn('DICOMweb request failed with status', error.status);
       services?.uiNotificationService.show({
-        title: 'Images may be missing',
+        title: ofStoring.includes(error.status) ? 'Not stored' : 'Images may be missing',
         message: `${explanation} (status ${error.status})`,
         type: 'error',
         duration: 20000, // milliseconds; OHIF's own is 2000, and it shows a repeated message once

@@ -9,6 +9,7 @@ are plain text (the SDK sets the type), 206 becomes 200, HEAD and OPTIONS never 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ import orthanc
 
 from farsight.errors import ArchiveError, FarsightError
 from farsight.ps318.multipart_related import RelatedBody
+from farsight.services.presence import Presence
 from farsight.web.base_url import BaseUrl
 from farsight.web.batches import in_batches
 from farsight.web.messages import Request, Response
@@ -65,6 +67,15 @@ def can_stream() -> bool:
     return hasattr(orthanc.RestOutput, "StartStreamAnswer")
 
 
+def version() -> tuple[int, ...]:
+    """Of Orthanc; the newest there may be where it is built from no release, the oldest where
+    the SDK doesn't tell."""
+    if not hasattr(orthanc, "GetOrthancVersion"):
+        return (0,)
+    numbers = re.match(r"\d+(\.\d+)*", str(orthanc.GetOrthancVersion()))
+    return tuple(map(int, numbers[0].split("."))) if numbers else (sys.maxsize,)
+
+
 def configuration_path() -> str:
     """The file or directory that Orthanc was started with."""
     return str(orthanc.GetConfigurationPath())
@@ -100,9 +111,10 @@ class AnswerBrokenOff(Exception):
 
 def _answer(output: Any, uri: str, request: Mapping[str, Any]) -> bool:
     """False where the answer could not be finished."""
+    presence = Presence()
     try:
         try:
-            asked = _read(uri, request)
+            asked = _read(uri, request, presence)
             # Two turns to another thread are saved, each a wait for the interpreter. What is
             # answered so is little: a test does it on half the stack that these threads have.
             response = _Door.router.at_once(asked)
@@ -119,6 +131,8 @@ def _answer(output: Any, uri: str, request: Mapping[str, Any]) -> bool:
     except Exception:  # the edge: see answer_request
         LOG.exception("internal error")
         return False
+    finally:
+        presence.over()
     return True
 
 
@@ -127,7 +141,7 @@ def _decoded(text: str) -> str:
     return unquote_plus(text, errors="surrogateescape")
 
 
-def _read(uri: str, request: Mapping[str, Any]) -> Request:
+def _read(uri: str, request: Mapping[str, Any], presence: Presence) -> Request:
     given = request.get("get", {})
     decode = (lambda text: text) if _Door.decodes_query else _decoded
     query = tuple((decode(name), decode(value)) for name, value in given.items())
@@ -141,6 +155,7 @@ def _read(uri: str, request: Mapping[str, Any]) -> Request:
         headers=headers,
         body=request.get("body") or b"",
         base_url=_Door.base_url.of(headers, ""),
+        presence=presence,
     )
 
 
@@ -151,7 +166,7 @@ def _send(output: Any, response: Response) -> None:
     if response.status in (204, 304):
         _send_headers(output, response)
         output.SendHttpStatusCode(response.status)
-    elif response.status >= 300:
+    elif response.status >= 300 or response.status == 202:
         _send_headers(output, response)
         _send_status(output, response)
     else:
@@ -169,7 +184,7 @@ def _send_headers(output: Any, response: Response) -> None:
 
 
 def _send_status(output: Any, response: Response) -> None:
-    """An error. Plugin 4.0 wants text and its length, later ones bytes."""
+    """What is no plain success. Plugin 4.0 wants text and its length, later ones bytes."""
     body = response.body if isinstance(response.body, bytes) else b""
     try:
         output.SendHttpStatus(response.status, body)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from farsight.errors import (
     FarsightError,
@@ -15,6 +15,7 @@ from farsight.errors import (
     NotFound,
     RangeNotSatisfiable,
     Unauthorized,
+    UploadsBusy,
 )
 from farsight.web.credentials import CHALLENGE
 from farsight.web.messages import Request, Response
@@ -25,8 +26,17 @@ Handler = Callable[[Request], Response]
 #: What answers a request without blocking, or not at all.
 AtOnce = Callable[[Request], Response | None]
 R = TypeVar("R", bound=Response | None)
-_METHODS = ("GET", "HEAD", "OPTIONS")
-_POST_METHODS = ("POST", "OPTIONS")
+READING = ("GET", "HEAD", "OPTIONS")
+#: The methods of what is at a path.
+Methods = Callable[[str], tuple[str, ...]]
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A handler that can tell from the head of a request that its body won't be wanted."""
+
+    def check(self, request: Request) -> None:
+        """Takes no time. Raises: FarsightError, as the handler itself would."""
 
 
 class Router:
@@ -35,18 +45,22 @@ class Router:
     def __init__(
         self,
         roots: Mapping[str, Handler],
-        posts: Collection[str] = (),
+        methods: Mapping[str, Methods] | None = None,
         at_once: Mapping[str, AtOnce] | None = None,
         options: Mapping[str, Handler] | None = None,
+        streams: Collection[str] = (),
     ) -> None:
-        """`roots`: "/dicom-web/" -> handler, both slashes there. `posts`: paths that take POST.
+        """`roots`: "/dicom-web/" -> handler, both slashes there. `methods`: of roots where
+        something can be done besides reading.
 
-        `options`: paths that have more to say to OPTIONS than which methods they take.
+        `options`: paths that have more to say to OPTIONS than which methods they take. `streams`:
+        roots that read what is POSTed as it comes.
         """
         self._options = dict(options or {})
         self._roots = dict(roots)
         self._at_once = dict(at_once or {})
-        self._posts = frozenset(posts)
+        self._methods = dict(methods or {})
+        self._streams = frozenset(streams)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -65,19 +79,42 @@ class Router:
                 return _guarded(request, partial(answer, request))
         return None
 
+    def takes_stream(self, method: str, path: str) -> bool:
+        """Whether the body of such a request is read as it comes."""
+        return method == "POST" and any(path.startswith(root) for root in self._streams)
+
+    def check(self, request: Request) -> Response | None:
+        """The error that is the answer whatever the body holds, None where there is none."""
+        return _guarded(request, lambda: self._check(request))
+
+    def _check(self, request: Request) -> None:
+        request, root = self._rooted(request)
+        handler = self._roots[root]
+        if request.method != "OPTIONS":
+            _check_method(request, self._methods_of(root, request.path))
+            if isinstance(handler, Checking):
+                handler.check(request)
+
     def _dispatch(self, request: Request) -> Response:
-        path = request.path
-        for root, handler in self._roots.items():
-            if path == root[:-1]:  # Orthanc's port can't tell the two apart, nor redirect
-                request = replace(request, path=root)
+        request, root = self._rooted(request)
+        methods = self._methods_of(root, request.path)
+        if request.method == "OPTIONS":
+            return self._capabilities(request, methods)
+        _check_method(request, methods)
+        return self._roots[root](request)
+
+    def _rooted(self, request: Request) -> tuple[Request, str]:
+        """The request with the root its path begins with. Raises: NotFound."""
+        for root in self._roots:
+            if request.path == root[:-1]:  # Orthanc's port can't tell the two apart, nor redirect
+                return replace(request, path=root), root
             if request.path.startswith(root):
-                methods = _POST_METHODS if request.path in self._posts else _METHODS
-                if request.method == "OPTIONS":
-                    return self._capabilities(request, methods)
-                if request.method not in methods:
-                    raise MethodNotAllowed(request.method, methods)
-                return handler(request)
+                return request, root
         raise NotFound("there is nothing here")
+
+    def _methods_of(self, root: str, path: str) -> tuple[str, ...]:
+        methods = self._methods.get(root)
+        return READING if methods is None else methods(path)
 
     def _capabilities(self, request: Request, methods: tuple[str, ...]) -> Response:
         """A preflight of a browser wants no document (Fetch, CORS-preflight request)."""
@@ -86,6 +123,11 @@ class Router:
         if describe is None or "access-control-request-method" in request.headers:
             return Response(204, (allow,))
         return describe(request).with_headers(allow)
+
+
+def _check_method(request: Request, methods: tuple[str, ...]) -> None:
+    if request.method not in methods:
+        raise MethodNotAllowed(request.method, methods)
 
 
 def _guarded(request: Request, answer: Callable[[], R]) -> R | Response:
@@ -109,6 +151,8 @@ def error_response(error: FarsightError) -> Response:
         return response.with_headers(("Allow", ", ".join(error.allowed)))
     if isinstance(error, RangeNotSatisfiable):  # RFC 9110 14.4
         return response.with_headers(("Content-Range", f"bytes */{error.size}"))
+    if isinstance(error, UploadsBusy):
+        return response.with_headers(("Retry-After", str(error.retry_after_s)))
     if isinstance(error, Unauthorized):
         return response.with_headers(("WWW-Authenticate", CHALLENGE))
     return response

@@ -6,7 +6,9 @@ would hang on a handler that waits for a PACS.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -58,7 +60,7 @@ class WorkerPool:
     """
 
     def __init__(self, threads: int, max_waiting: int = 1024) -> None:
-        self._threads = threads
+        self.threads = threads
         self._max_waiting = max_waiting
         self._changed = threading.Condition()
         self._waiting: deque[Task[Any]] = deque()
@@ -78,7 +80,7 @@ class WorkerPool:
             if len(self._waiting) >= self._max_waiting:
                 raise Overloaded("too many requests are waiting")
             self._waiting.append(task)
-            if len(self._waiting) > self._idle and self._started < self._threads:
+            if len(self._waiting) > self._idle and self._started < self.threads:
                 self._start_worker(task)
             else:
                 self._changed.notify()
@@ -93,16 +95,20 @@ class WorkerPool:
             raise Overloaded("no more threads can be had") from error
         self._started += 1
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T], timeout_s: float = math.inf) -> T:
         """The result of `work`, run on a worker; what it raises is raised here.
 
-        Raises: as submit, and Overloaded when the pool closes meanwhile.
+        Raises: as submit, and Overloaded when the pool closes meanwhile, or after `timeout_s`;
+        `work` goes on then.
         """
         over = threading.Event()
         task = self.submit(work, over.set)
-        while not over.wait(0.5):
+        deadline = time.monotonic() + timeout_s
+        while not over.wait(min(0.5, max(0.0, deadline - time.monotonic()))):
             if self._closed.is_set():
                 raise Overloaded("the server is stopping")
+            if time.monotonic() >= deadline:
+                raise Overloaded(f"it took longer than {timeout_s:g} s")
         return task.outcome()
 
     def _work(self) -> None:
