@@ -162,11 +162,26 @@ def qrscp(directory: Path, files: Sequence[Path], move_port: int = 1) -> Iterato
     with _stopped_afterwards(process):
         _wait_for_port(port, process)
         if files:
-            _send(files, port)
+            send(files, port)
         yield Peer("qrscp", port, process)
 
 
-def _send(files: Sequence[Path], port: int) -> None:
+@contextmanager
+def storescp(directory: Path, options: Sequence[str] = ()) -> Iterator[Peer]:
+    """DCMTK's receiver: keeps what it is sent bit for bit, one file each, in `directory`/taken."""
+    (directory / "taken").mkdir(parents=True)
+    port = free_port()
+    command = ["storescp", "-aet", AE_TITLE, "+B", "-od", str(directory / "taken"), *options]
+    with (directory / "storescp.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, str(port)], stdout=log, stderr=log, start_new_session=True
+        )
+    with _stopped_afterwards(process):
+        _wait_for_port(port, process)
+        yield Peer("storescp", port, process)
+
+
+def send(files: Sequence[Path], port: int) -> None:
     """By pynetdicom, one context for each pair of class and syntax the files have."""
     from pynetdicom import AE
 

@@ -58,7 +58,7 @@ class InMemory:
             self.archive.store(of, part10)
 
     def others_delete(self, ref: InstanceRef) -> None:
-        self.archive.delete(ref)
+        self.archive.delete([ref])
 
 
 class RemoteObject:

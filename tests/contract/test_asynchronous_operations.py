@@ -16,7 +16,8 @@ from farsight.adapters.dimse_pacs import DimsePacs
 from farsight.adapters.pacs_address import PacsAddress
 from farsight.dimse import commands
 from farsight.dimse.association import RELEASE_RP
-from farsight.dimse.pdata import Message, PdataReader, write_message
+from farsight.dimse.pdata import Message, PdataReader
+from farsight.dimse.pdata_writer import write_message
 from farsight.model import ReceivedInstance
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

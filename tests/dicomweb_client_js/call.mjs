@@ -1,8 +1,8 @@
 // Calls one method of dicomweb-client, as a browser would, and prints what comes back as JSON.
 // usage: node call.mjs NODE_MODULES '{"client": {url, ...}, "method": "...", "options": {...}}'
 //
-// Bytes come back as {"bytes": "<base64>"}, a request that failed as {"status": 404}, and what the
-// client itself refuses to ask for as {"refused": "<why>"}.
+// Bytes go in and come back as {"bytes": "<base64>"}, a request that failed comes back as
+// {"status": 404}, and what the client itself refuses to ask for as {"refused": "<why>"}.
 import { createRequire } from 'node:module';
 
 const [, , nodeModules, call] = process.argv;
@@ -16,6 +16,11 @@ function printable(value) {
   return value;
 }
 
+function revived(key, value) {
+  if (typeof value?.bytes !== 'string') return value;
+  return Uint8Array.from(Buffer.from(value.bytes, 'base64')).buffer;
+}
+
 async function answer({ client, method, options }) {
   try {
     return printable(await new DICOMwebClient({ verbose: false, ...client })[method](options));
@@ -25,5 +30,5 @@ async function answer({ client, method, options }) {
 }
 
 console.debug = () => {}; // the client talks to standard output
-const found = await answer(JSON.parse(call));
+const found = await answer(JSON.parse(call, revived));
 process.stdout.write(JSON.stringify(found));

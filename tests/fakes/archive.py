@@ -63,8 +63,23 @@ class FakeArchive:
     def series_version(self, series: SeriesRef) -> int:
         raise AssertionError("a search never asks for versions")
 
-    def store(self, ref: InstanceRef, part10: bytes) -> None:
+    def reload(self, study_instance_uid: str) -> None:
+        raise AssertionError("a search never doubts the archive")
+
+    def store(self, ref: InstanceRef, part10: bytes | memoryview) -> bool:
         raise AssertionError("a search never stores")
+
+    def named(self, sop_instance_uid: str) -> Sequence[InstanceRef]:
+        raise AssertionError("a search never asks for names")
+
+    def patient_ids(self, study_instance_uid: str) -> frozenset[str]:
+        raise AssertionError("a search never asks for patients so")
+
+    def delete(self, refs: Collection[InstanceRef]) -> None:
+        raise AssertionError("a search never deletes")
+
+    def free_bytes(self) -> int | None:
+        raise AssertionError("a search never asks for room")
 
     def read(self, ref: InstanceRef) -> bytes:
         raise AssertionError("a search never reads")

@@ -22,12 +22,21 @@ from fakes.catalog import (
     flat_rows,
     key_matches,
 )
+from fakes.taking import Taking
 from farsight.errors import PacsError, PacsFailure
 from farsight.model import Attributes, IdentifierKey, Level, SubOperations
-from farsight.ports.pacs import Arrivals, Sink, Told, not_told, unknown_arrivals
+from farsight.ports.pacs import (
+    Arrivals,
+    Delivered,
+    Outgoing,
+    Sink,
+    Told,
+    not_told,
+    unknown_arrivals,
+)
 
 _SERIES_KEYS = {
-    "00080060", "0008103E", "00200011", "00201209", "00400244", "00400245", "00400275",
+    "00080060", "0008103E", "00180015", "00200011", "00201209", "00400244", "00400245", "00400275",
 }  # fmt: skip
 _IMAGE_KEYS = {"00080016", "00080018", "00200013", "00280008", "00280010", "00280011", "00280100"}
 _ANY = {"00080056", "00080201"}
@@ -54,7 +63,10 @@ class Quirks:
 
 
 class FakePacs:
-    """The Pacs port. `asked` records every C-FIND: level and keys with a value."""
+    """The Pacs port. `asked` records every C-FIND: level and keys with a value.
+
+    `taking`: what it does with what it is sent, and what it took.
+    """
 
     def __init__(self, studies: Sequence[Study], name: str = "pacs", **quirks: object) -> None:
         self._studies = list(studies)
@@ -63,6 +75,7 @@ class FakePacs:
         self.asked: list[tuple[Level, dict[str, str]]] = []
         self.rows_sent = 0
         self.rows_per_query: list[int] = []
+        self.taking = Taking()
 
     @property
     def name(self) -> str:
@@ -120,6 +133,9 @@ class FakePacs:
         urgent: bool = False,
     ) -> SubOperations:
         raise AssertionError("a search never retrieves")
+
+    def store(self, instances: Sequence[Outgoing], delivered: Delivered) -> None:
+        self.taking.store(instances, delivered)
 
     def echo(self) -> None:
         raise AssertionError("a search never echoes")

@@ -135,6 +135,11 @@ class ScriptedPacs:
         with self._changed:
             return self._changed.wait_for(lambda: self._connections == count, timeout_s)
 
+    def take(self, *objects: Dataset) -> None:
+        """It has these as well from now on."""
+        with self._changed:
+            self._objects = [*self._objects, *objects]
+
     def wait_until_asked(self, service: str, timeout_s: float = 30) -> None:
         def was_asked() -> bool:
             return any(asked.service == service for asked in self.asked)

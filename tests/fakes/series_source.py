@@ -1,29 +1,35 @@
-"""One series at a PACS and an archive to keep it in, both in memory and strict."""
+"""One series at a PACS, in memory and strict."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom.dataset import Dataset
 
+from fakes.memory_archive import MemoryArchive as MemoryArchive
+from fakes.taking import Taking
 from farsight.dicom.part10 import parse_object
-from farsight.errors import ArchiveFull, NotFound, PacsError, PacsFailure, PacsRefusedContexts
+from farsight.errors import PacsError, PacsFailure, PacsRefusedContexts
 from farsight.model import (
     Attributes,
-    Completeness,
     IdentifierKey,
     InstanceRef,
     Level,
     ReceivedInstance,
-    SeriesRef,
     SubOperations,
 )
-from farsight.ports.archive import Kept
-from farsight.ports.pacs import Arrivals, Sink, Told, not_told, unknown_arrivals
+from farsight.ports.pacs import (
+    Arrivals,
+    Delivered,
+    Outgoing,
+    Sink,
+    Told,
+    not_told,
+    unknown_arrivals,
+)
 
 _TAGS = {
     "0020000D": "StudyInstanceUID",
@@ -69,11 +75,13 @@ class SeriesSource:
     IMAGE level. names_instances: with their UIDs. counts: tells NumberOfSeriesRelatedInstances.
     before: called with the number of instances about to be delivered. names_classes: rows tell
     the SOP class. refuses_classes: no context of these is accepted.
+    taking: what it does with what it is sent.
     """
 
     def __init__(self, objects: Sequence[Dataset], name: str = "pacs") -> None:
         self.objects = list(objects)
         self._name = name
+        self.taking = Taking()
         self.omits: dict[str, float] = {}
         self.sends_along: list[ReceivedInstance] = []
         self.fails_after: int | None = None
@@ -103,6 +111,9 @@ class SeriesSource:
     @property
     def requests_at_once(self) -> int:
         return self.at_once
+
+    def store(self, instances: Sequence[Outgoing], delivered: Delivered) -> None:
+        self.taking.store(instances, delivered)
 
     def echo(self) -> None:
         raise AssertionError("a retrieve never echoes")
@@ -201,121 +212,3 @@ class SeriesSource:
             parsed.study_instance_uid, parsed.series_instance_uid, parsed.sop_instance_uid
         )
         self.moves_to(ref, instance.part10)
-
-
-class CountedFile:
-    """The StoredObject port over bytes; tells what was read of it."""
-
-    def __init__(self, data: bytes, identity: str | None, read: list[tuple[int, int]]) -> None:
-        self._data = data
-        self._pieces = read
-        self.identity = identity
-        self.size = len(data)
-
-    def read(self, start: int, length: int) -> bytes:
-        assert 0 <= start <= start + length <= self.size, "read beyond the end"
-        self._pieces.append((start, length))
-        return self._data[start : start + length]
-
-
-class MemoryArchive:
-    """The Archive port in a dictionary; `room` instances fit in.
-
-    in_pieces: whether objects can be read so; pieces: what was, as position and length.
-    """
-
-    def __init__(self, room: int = 1000) -> None:
-        self.room = room
-        self.stored: dict[InstanceRef, bytes] = {}
-        self.records: dict[SeriesRef, Completeness] = {}
-        self.records_kept: dict[SeriesRef | InstanceRef, bytes] = {}
-        self.in_pieces = True
-        self.pieces: list[tuple[int, int]] = []
-        self.refusals = 0
-        self.slow: threading.Event | None = None
-        self._version = 0
-        self._lock = threading.Lock()
-
-    @property
-    def changes(self) -> int:
-        return self._version
-
-    def study_instances(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
-        with self._lock:
-            found: dict[str, set[str]] = {}
-            for ref in self.stored:
-                if ref.study_instance_uid == study_instance_uid:
-                    found.setdefault(ref.series_instance_uid, set()).add(ref.sop_instance_uid)
-            return found
-
-    def holds(self, ref: InstanceRef) -> bool:
-        series = self.study_instances(ref.study_instance_uid).get(ref.series_instance_uid, ())
-        return ref.sop_instance_uid in series
-
-    def series_version(self, series: SeriesRef) -> int:
-        return self._version
-
-    def reload(self, study_instance_uid: str) -> None:
-        """Everything is known at once here."""
-
-    def store(self, ref: InstanceRef, part10: bytes) -> None:
-        if self.slow is not None:
-            assert self.slow.wait(10)
-        parsed = parse_object(part10)
-        assert parsed.sop_instance_uid == ref.sop_instance_uid
-        assert parsed.series_instance_uid == ref.series_instance_uid
-        with self._lock:
-            if len(self.stored) >= self.room:
-                self.refusals += 1
-                raise ArchiveFull("no room left")
-            self.stored[ref] = part10
-            self._version += 1
-
-    def read(self, ref: InstanceRef) -> bytes:
-        with self._lock:
-            if ref not in self.stored:
-                raise NotFound("not stored")
-            return self.stored[ref]
-
-    def open(self, ref: InstanceRef) -> CountedFile:
-        part10 = self.read(ref)
-        identity = hashlib.sha256(part10).hexdigest() if self.in_pieces else None
-        return CountedFile(part10, identity, self.pieces)
-
-    def fingerprint(self, series: SeriesRef) -> str:
-        with self._lock:
-            of_it = sorted((ref.sop_instance_uid, data) for ref, data in self.stored.items())
-        return hashlib.sha256(repr(of_it).encode()).hexdigest() if of_it else ""
-
-    def kept(self, owner: SeriesRef | InstanceRef, what: Kept = Kept.INDEX) -> bytes | None:
-        return self.records_kept.get(owner) if what is Kept.INDEX else None
-
-    def keep(self, owner: SeriesRef | InstanceRef, record: bytes, what: Kept = Kept.INDEX) -> None:
-        assert what is Kept.INDEX
-        self.records_kept[owner] = record
-
-    def replace(self, ref: InstanceRef, part10: bytes) -> None:
-        """Other bytes under the same UIDs, as others may store them."""
-        with self._lock:
-            assert ref in self.stored
-            self.stored[ref] = part10
-            self._version += 1
-
-    def delete(self, ref: InstanceRef) -> None:
-        with self._lock:
-            del self.stored[ref]
-            self.records.pop(ref.series, None)
-            self._version += 1
-
-    def completeness(self, series: SeriesRef) -> Completeness | None:
-        return self.records.get(series)
-
-    def mark_complete(self, series: SeriesRef, record: Completeness) -> None:
-        stored = self.study_instances(series.study_instance_uid)
-        assert len(stored[series.series_instance_uid]) >= record.expected
-        self.records[series] = record
-
-    def find(
-        self, level: Level, keys: Sequence[IdentifierKey], *, max_rows: int | None = None
-    ) -> Sequence[Attributes]:
-        raise AssertionError("a retrieve never searches the archive")

@@ -12,7 +12,7 @@ from farsight.services.prefetch import PrefetchOutcome
 from farsight.web.handlers_prefetch import PrefetchHandler
 from farsight.web.messages import Request, Response
 from farsight.web.prometheus import metric
-from farsight.web.routes import Router
+from farsight.web.routes import READING, Router
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 
@@ -80,7 +80,10 @@ def test_forms_of_other_sites_are_refused(media_type: str) -> None:
 
 
 def test_only_that_path_takes_post() -> None:
-    router = Router({"/farsight/": lambda _: Response(202)}, posts=("/farsight/prefetch",))
+    def methods(path: str) -> tuple[str, ...]:
+        return ("POST", "OPTIONS") if path == "/farsight/prefetch" else READING
+
+    router = Router({"/farsight/": lambda _: Response(202)}, {"/farsight/": methods})
     assert router.handle(Request("POST", "/farsight/prefetch")).status == 202
     refused = router.handle(Request("GET", "/farsight/prefetch"))
     assert (refused.status, refused.header("Allow")) == (405, "POST, OPTIONS")
@@ -103,3 +106,13 @@ def test_metrics_as_prometheus_reads_them() -> None:
 def test_large_counts_keep_every_digit() -> None:
     text = metric("bytes_total", "counter", "Bytes.", {(): 123_456_789_012})
     assert text.splitlines()[-1] == "bytes_total 123456789012"
+
+
+def test_how_the_rules_stand() -> None:
+    """Without rules, and whether they are asked for by GET or HEAD."""
+    for method in ("GET", "HEAD"):
+        handler = PrefetchHandler(Service())  # type: ignore[arg-type]
+        answer = handler(Request(method, "/farsight/prefetch"))
+        assert (answer.status, answer.header("Content-Type")) == (200, "application/json")
+        assert isinstance(answer.body, bytes)
+        assert json.loads(answer.body)["rules"] == []

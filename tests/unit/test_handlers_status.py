@@ -7,19 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from fakes.retrieving import retrieving
 from fakes.scripted_pacs import wait_until
 from fakes.series_source import MemoryArchive, SeriesSource
-from farsight.errors import InvalidParameter, NotFound, PacsUnavailable
+from farsight.errors import CacheBookError, InvalidParameter, NotFound, PacsUnavailable
 from farsight.model import SeriesRef
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
-from farsight.services.persist import Persister
 from farsight.services.prefetch import PrefetchService
 from farsight.services.presence import Presence
 from farsight.services.retrieve import RetrieveService
+from farsight.web.handlers_cache import VERIFY
 from farsight.web.handlers_prefetch import PrefetchHandler
-from farsight.web.handlers_status import StatusHandler
+from farsight.web.handlers_status import Others, StatusHandler
 from farsight.web.messages import Request, Response
+from farsight.web.status_sections import Section
 from sample_files import ct_slice, series_uid, study_uid
 
 NAME = '<b>"pacs"</b>'
@@ -45,9 +47,8 @@ def source() -> SeriesSource:
 @pytest.fixture
 def retrieve(source: SeriesSource) -> Iterator[RetrieveService]:
     archive, tier = MemoryArchive(), MemoryTier(64 << 20)
-    persister = Persister(archive, tier)
     limits = RetrieveLimits(passes=1, backoff_s=0.001, wait_s=20)
-    service = RetrieveService((source,), archive, tier, persister, limits)
+    service, persister = retrieving((source,), archive, tier, limits)
     yield service
     service.close()
     persister.close(5)
@@ -60,10 +61,14 @@ def handler(source: SeriesSource, retrieve: RetrieveService) -> StatusHandler:
         (source,),
         retrieve,
         MemoryTier(1 << 20),
-        prefetch,
         lambda: "",
         ROOTS,
+        Others(prefetch, unasked, unasked),
     )
+
+
+def unasked(request: Request) -> Response:
+    raise AssertionError(request.path)
 
 
 def get(handler: StatusHandler, what: str, **query: str) -> Response:
@@ -109,6 +114,40 @@ def test_the_page_escapes_what_it_shows(
     assert "&lt;b&gt;&quot;pacs&quot;&lt;/b&gt;" in page
     assert "&lt;i&gt;down&lt;/i&gt;" in page
     assert not any(tag in page for tag in ("<b>", "<i>", "<script>"))
+
+
+def failing(*_: object) -> str:
+    raise CacheBookError("the <book> can't be read")
+
+
+def section(key: str, *, fails: bool) -> Section:
+    if fails:
+        return Section(key, key, failing, failing, failing)  # type: ignore[arg-type]
+    return Section(key, key, lambda: {"a": 1}, lambda: f"<b>{key}</b>", lambda: f"{key} 1\n")
+
+
+def test_a_section_that_fails_takes_nothing_else_away(
+    source: SeriesSource, retrieve: RetrieveService
+) -> None:
+    sections = [section("one", fails=False), section("two", fails=True), section("3", fails=False)]
+    others = Others(PrefetchHandler(PrefetchService(retrieve)), unasked, unasked, sections)
+    handler = StatusHandler((source,), retrieve, MemoryTier(1), lambda: "", ROOTS, others)
+    status = json.loads(text(get(handler, "status")))
+    assert status["two"] == {"error": "the <book> can't be read"}
+    assert status["one"] == status["3"] == {"a": 1}
+    page = text(get(handler, ""))
+    assert "<h2>two</h2>\n<p>the &lt;book&gt; can&#x27;t be read</p>" in page
+    assert "<b>one</b>" in page
+    assert "<b>3</b>" in page
+    metrics = text(get(handler, "metrics"))
+    assert "farsight_retrieves_active 0" in metrics
+    assert metrics.endswith("one 1\n3 1\n")
+
+
+@pytest.mark.parametrize("path", [VERIFY, f"{VERIFY}/"])
+def test_what_can_be_read_with_a_slash_can_be_asked_for_with_it(path: str) -> None:
+    assert "POST" in StatusHandler.methods(path)
+    assert "POST" not in StatusHandler.methods("/farsight/cache/")
 
 
 def test_metrics_have_no_uids(handler: StatusHandler, retrieve: RetrieveService) -> None:

@@ -128,6 +128,13 @@ class TestRebasing:
         assert '"routerBasename": "/a/b.c/"' in config
         assert '"dicomwebRoot": "/pacs/dicom-web"' in config
 
+    @pytest.mark.parametrize("storing", [True, False])
+    def test_uploads_are_offered_where_they_are_taken(self, dist: Path, storing: bool) -> None:
+        ohif = OhifHandler(dist, root="/ohif/", storing=storing)
+        config = text(get(ohif, "/ohif/app-config.js"))
+        assert f'"storing": {str(storing).lower()}' in config
+        assert "dicomUploadEnabled: farsight.storing," in config
+
     def test_thumbnails_are_asked_of_the_server(self, ohif: OhifHandler) -> None:
         """Both settings: one alone decodes a frame of every series, or asks for no image type."""
         config = text(get(ohif, "/ohif/app-config.js"))

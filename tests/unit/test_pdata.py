@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from farsight.dimse import commands
 from farsight.dimse.association import PDU_ABORT, PDU_DATA, PDU_RELEASE_RQ, ProtocolError
-from farsight.dimse.pdata import Message, PdataReader, Pdu, write_message
+from farsight.dimse.pdata import Message, PdataReader, Pdu
+from farsight.dimse.pdata_writer import write_message
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 KNOWN_TYPES = {0x02, 0x03, PDU_DATA, PDU_RELEASE_RQ, 0x06, PDU_ABORT}

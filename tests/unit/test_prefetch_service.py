@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fakes.retrieving import retrieving
 from fakes.scripted_pacs import wait_until
 from fakes.series_source import MemoryArchive, SeriesSource
 from farsight.errors import PacsUnavailable
@@ -49,9 +50,8 @@ def serve(archive: MemoryArchive) -> Iterator[Serve]:
 
     def start(*sources: SeriesSource) -> RetrieveService:
         tier = MemoryTier(64 << 20)
-        persister = Persister(archive, tier)
         limits = RetrieveLimits(passes=2, backoff_s=0.001, wait_s=20)
-        service = RetrieveService(sources, archive, tier, persister, limits)
+        service, persister = retrieving(sources, archive, tier, limits)
         made.append((service, persister))
         return service
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.series_source import MemoryArchive, Retrieved, SeriesSource, received
+from fakes.retrieving import retrieving
+from fakes.series_source import MemoryArchive, Retrieved, SeriesSource, part10, received
 from farsight.errors import (
     ArchiveFull,
     NotFound,
@@ -22,7 +23,7 @@ from farsight.errors import (
     RetrieveIncomplete,
     RetrieveInterrupted,
 )
-from farsight.model import InstanceRef, SeriesRef
+from farsight.model import Completeness, InstanceRef, SeriesRef
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
@@ -66,9 +67,8 @@ def serve(archive: MemoryArchive) -> Iterator[Serve]:
 
     def start(*sources: SeriesSource, wait_s: float = 20) -> RetrieveService:
         tier = MemoryTier(64 << 20)
-        persister = Persister(archive, tier)
         limits = RetrieveLimits(passes=3, backoff_s=0.001, wait_s=wait_s)
-        service = RetrieveService(sources, archive, tier, persister, limits)
+        service, persister = retrieving(sources, archive, tier, limits)
         made.append((service, persister))
         return service
 
@@ -109,6 +109,17 @@ def test_a_complete_series_needs_no_pacs(serve: Serve, source: SeriesSource) -> 
         assert again.reader.instance(ref(2)).sop_instance_uid == instance_uid(2)
     assert source.finds == finds
     assert len(source.retrieved) == 1
+
+
+def test_what_was_short_is_not_whole_because_others_came(
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
+) -> None:
+    """As many are here as were expected, but clients stored some of them since."""
+    for number in (1, 2, 7, 8, 9, 10):
+        archive.store(ref(number), part10(ct_slice(number, size=8)))
+    archive.records[SERIES] = Completeness(SLICES, 2, "pacs", "2024-01-01T00:00:00+00:00")
+    assert not serve(source).is_settled(SERIES)
+    assert set(serve(source).ensure_series(SERIES, HERE).sop_instance_uids) >= set(ALL)
 
 
 def test_one_flight_for_everyone(serve: Serve, source: SeriesSource) -> None:
@@ -324,7 +335,7 @@ def test_a_deleted_instance_is_fetched_again(
     service = serve(source)
     service.ensure_series(SERIES, HERE)
     landed(service)
-    archive.delete(ref(4))
+    archive.delete([ref(4)])
     fresh = serve(source)
     assert fresh.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     assert source.retrieved == [WHOLE, only(4)]

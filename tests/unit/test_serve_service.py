@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fakes.retrieving import retrieving
 from fakes.series_source import MemoryArchive, SeriesSource
 from farsight.dicom.part10 import parse_object
 from farsight.model import InstanceRef, SeriesRef
@@ -18,9 +19,7 @@ from farsight.ps318 import dicom_json
 from farsight.services import kept_metadata
 from farsight.services.holdings import Holdings, RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
-from farsight.services.persist import Persister
 from farsight.services.presence import Presence
-from farsight.services.retrieve import RetrieveService
 from farsight.services.serve import ServeService
 from multi_frame import slice_bytes
 from sample_files import ct_slice, instance_uid, series_uid, study_uid
@@ -52,8 +51,7 @@ def life(archive: MemoryArchive) -> Iterator[Life]:
 
     def start(*sources: SeriesSource, memory_bytes: int = 64 << 20) -> ServeService:
         tier = MemoryTier(memory_bytes)
-        persister = Persister(archive, tier)
-        retrieve = RetrieveService(sources, archive, tier, persister, RetrieveLimits(wait_s=20))
+        retrieve, persister = retrieving(sources, archive, tier, RetrieveLimits(wait_s=20))
         serve = ServeService(retrieve, archive, quiet_s=0.01)
         ends.extend(
             (retrieve.close, lambda: persister.close(5), lambda: serve.close(5)),
@@ -117,7 +115,7 @@ def test_a_change_that_nobody_told_of(event: str, life: Life, archive: MemoryArc
     if event == "replaced":
         archive.replace(ref(3), slice_bytes(3, lambda made: setattr(made, "StudyID", "changed")))
     elif event == "deleted":
-        archive.delete(ref(3))
+        archive.delete([ref(3)])
     else:
         archive.store(ref(SLICES + 1), slice_bytes(SLICES + 1))
     rows = json.loads(metadata(life()))
@@ -138,7 +136,7 @@ def test_a_change_while_it_runs(event: str, life: Life, archive: MemoryArchive) 
     if event == "replaced":
         archive.replace(ref(3), slice_bytes(3, lambda made: setattr(made, "StudyID", "changed")))
     else:
-        archive.delete(ref(3))
+        archive.delete([ref(3)])
     rows = json.loads(metadata(serve))
     assert {row["00200010"]["Value"][0] for row in rows} == (
         {"1", "changed"} if event == "replaced" else {"1"}
@@ -173,7 +171,7 @@ def test_what_is_kept_may_be_damaged_or_of_another_version(
 
 def test_little_is_not_kept(life: Life, archive: MemoryArchive) -> None:
     for number in range(3, SLICES + 1):
-        archive.delete(ref(number))
+        archive.delete([ref(number)])
     serve = life()
     metadata(serve)
     serve._keep_with_series(SERIES)
@@ -247,6 +245,6 @@ def test_at_once_only_while_nothing_changes(event: str, life: Life, archive: Mem
     if event == "replaced":
         archive.replace(ref(3), slice_bytes(3, lambda made: setattr(made, "PatientID", "other")))
     else:
-        archive.delete(ref(3))
+        archive.delete([ref(3)])
     assert serve.metadata_at_hand(SERIES, ROOT) is None
     assert metadata(serve) != before

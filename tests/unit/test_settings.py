@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from farsight.errors import SettingsError
-from farsight.settings import PacsSettings, Settings, TlsSettings, read_settings
+from farsight.settings import Settings, read_settings
+from farsight.settings_pacs import PacsSettings, TlsSettings
+from farsight.settings_storing import StowSettings, check_orthancs_own
 
 PACS = {"AET": "ARCHIVE", "Host": "pacs.example.org", "Port": 104}
 
@@ -258,3 +260,39 @@ def test_a_port_where_orthanc_does_not_listen_is_free() -> None:
     for server, port in (("Http", 8042), ("Dicom", 4242)):
         section = {"Farsight": {"Http": {"Port": port}}, f"{server}ServerEnabled": False}
         assert read_settings(section).http.port == port
+
+
+@pytest.mark.parametrize("key", ["MaximumStorageSize", "MaximumPatientCount"])
+@pytest.mark.parametrize(
+    ("mode", "can_reject", "refused"),
+    [("Recycle", True, True), ("Reject", True, False), ("Reject", False, True)],
+)
+def test_orthanc_must_not_delete_what_no_pacs_has(
+    key: str, mode: str, can_reject: bool, refused: bool
+) -> None:
+    check_orthancs_own({key: 0}, StowSettings(), can_reject=can_reject)
+    configuration = {key: 5, "MaximumStorageMode": mode}
+    if not refused:
+        check_orthancs_own(configuration, StowSettings(), can_reject=can_reject)
+        return
+    with pytest.raises(SettingsError, match=f"{key} is 5: .*Farsight.Cache.MaxMegabytes"):
+        check_orthancs_own(configuration, StowSettings(), can_reject=can_reject)
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "overwrite", "refused"),
+    [
+        ("replace", False, True), ("replace", "Never", True), ("replace", True, False),
+        ("replace", "Always", False), ("keep", True, True), ("keep", False, False),
+        ("reject", True, False),
+    ],
+)  # fmt: skip
+def test_duplicates_and_orthancs_own_way_agree(
+    duplicates: str, overwrite: object, refused: bool
+) -> None:
+    configuration, stow = {"OverwriteInstances": overwrite}, StowSettings(duplicates=duplicates)
+    if not refused:
+        check_orthancs_own(configuration, stow, can_reject=True)
+        return
+    with pytest.raises(SettingsError, match=r"Farsight\.Stow\.Duplicates .*OverwriteInstances"):
+        check_orthancs_own(configuration, stow, can_reject=True)

@@ -162,7 +162,7 @@ def test_what_changes_while_it_is_read_is_not_kept(
         data = read(ref)
         monkeypatch.setattr(archive, "read", read)
         if event == "deleted":
-            archive.delete(ref)
+            archive.delete([ref])
         else:
             archive.replace(ref, slice_bytes(1, lambda made: setattr(made, "StudyID", "new")))
         tier.drop(ref)  # the event comes before what was read is kept

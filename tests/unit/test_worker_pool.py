@@ -19,6 +19,22 @@ def test_calls_return_and_raise() -> None:
     pool.close()
 
 
+def test_who_waits_may_give_up() -> None:
+    pool = WorkerPool(1)
+    go_on, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        assert go_on.wait(30)
+        ended.set()
+
+    with pytest.raises(Overloaded, match="longer than"):
+        pool.run(work, 0.01)
+    go_on.set()
+    assert ended.wait(30), "it goes on all the same"
+    assert pool.run(lambda: 42, 30) == 42
+    pool.close()
+
+
 def test_threads_are_started_while_calls_would_wait() -> None:
     """Each round blocks all threads at once: no call may be queued behind a busy one."""
     for _ in range(100):
