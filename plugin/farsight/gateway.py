@@ -223,6 +223,11 @@ class Gateway:
 
     def started(self) -> None:
         """Orthanc answers now: what needs it can be found out."""
+        if not self._releases_lock:
+            LOG.warning(
+                "this Python plugin holds the interpreter lock during calls into Orthanc: "
+                "good for trying; use python plugin 5.0 or later in production"
+            )
         orthanc_door.probe_query_decoding()
         for source in self._sources:
             if (known := self._manners.recall(str(source.address))) is not None:
@@ -235,11 +240,6 @@ class Gateway:
         self._keeping.started()
         self._opening.start()
         self._pool.submit(self._imaging.warm_up, lambda: None)
-        if not self._releases_lock:
-            LOG.warning(
-                "this Python plugin holds the interpreter lock during calls into Orthanc: "
-                "good for trying; use python plugin 5.0 or later in production"
-            )
 
     def stopped(self) -> None:
         """Orthanc stops: nothing of ours may call it after this, nor keep it waiting."""

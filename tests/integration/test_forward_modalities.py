@@ -38,7 +38,7 @@ def site(pair: Pair) -> Pair:
 @pytest.fixture
 def looked_at(site: Pair) -> Pair:
     """One that looks at what modalities send before Orthanc takes it."""
-    if "holds the interpreter lock" in site[0].log():
+    if int(site[0].process.json("/plugins/python")["Version"].split(".")[0]) < 5:
         pytest.skip("this Python plugin doesn't allow that")
     return site
 

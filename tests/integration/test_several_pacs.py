@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from fakes.scripted_pacs import wait_until
 from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import PEERS, Peer, requires_dcmtk
 from sample_files import instance_uid, series_uid, study_uid, write_series
@@ -71,8 +72,14 @@ def test_what_is_here_is_near_and_no_find_of_its_own(gateway: OrthancProcess) ->
     assert requests.get(f"{root}/studies/{uid}/metadata", timeout=60).status_code == 200
     own = f"{gateway.full_door_url}/pacs/pacs/dicom-web"
     fresh = {"Cache-Control": "no-cache"}
-    rows = requests.get(f"{own}/studies?StudyInstanceUID={uid}", headers=fresh, timeout=60).json()
-    assert [row["00080056"]["Value"] for row in rows] == [["ONLINE"]]
+
+    def is_online() -> bool:
+        url = f"{own}/studies?StudyInstanceUID={uid}"
+        rows = requests.get(url, headers=fresh, timeout=60).json()
+        return [row["00080056"]["Value"] for row in rows] == [["ONLINE"]]
+
+    # The answer ends with the last instance; that it was the last is known a moment later.
+    wait_until(is_online, what="being online")
     other = f"{gateway.full_door_url}/pacs/other/dicom-web"
     assert requests.get(f"{other}/studies?StudyInstanceUID={uid}", timeout=60).json() == []
 

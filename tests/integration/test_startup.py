@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from fakes.scripted_pacs import scripted_pacs
+from fakes.scripted_pacs import scripted_pacs, wait_until
 from orthanc_process import (
     PLUGINS,
     OrthancProcess,
@@ -109,7 +109,7 @@ def test_allow_threads_has_to_be_on(launch: Launch) -> None:
     if process.starts():
         version = process.json("/plugins/python")["Version"]
         assert int(version.split(".")[0]) < 5, "this plugin knows AllowThreads"
-        assert "holds the interpreter lock" in process.log()
+        wait_until(lambda: "holds the interpreter lock" in process.log(), what="the warning")
         pytest.skip(f"python plugin {version} doesn't know AllowThreads")
     assert process.wait() != 0
     assert '"Python.AllowThreads" is False' in process.log()
