@@ -64,7 +64,7 @@ def wanting(**changes: object) -> OpenedRule:
         {"no_counts": True},
         {"leaves_out": frozenset({ISSUER, "00080030"})},
     ],
-    ids=str,
+    ids=lambda quirks: next(iter(quirks), "none"),
 )
 def test_earlier_studies_of_the_same_patient(quirks: dict[str, object]) -> None:
     other = of("1.4", "20240102", _00100020="P10")
