@@ -11,6 +11,7 @@ import requests
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import MediaStorageDirectoryStorage, generate_uid
 
+from fakes.scripted_pacs import wait_until
 from orthanc_process import OrthancProcess, requires_orthanc
 from stowing import (
     STUDIES,
@@ -292,3 +293,31 @@ def test_a_huge_answer(door: str) -> None:
 
 def test_a_body_without_parts_names(door: str) -> None:
     assert post(door + STUDIES, related([b""])).nameless == [CANNOT_UNDERSTAND]
+
+
+@pytest.mark.parametrize("same_series", [True, False])
+def test_a_study_of_two_patients_that_others_stored(
+    gateway: OrthancProcess, door: str, same_series: bool
+) -> None:
+    """Both are known to have it; a third is not. Those who are gone are forgotten."""
+    first, again, second, second_again, third = new_study(5)
+    second.PatientID = second_again.PatientID = "SECOND"
+    third.PatientID = "THIRD"
+    if not same_series:
+        second.SeriesInstanceUID = second_again.SeriesInstanceUID = generate_uid()
+    assert store(door, [part10(first)]).status == 200
+    added = requests.post(f"{gateway.url}/instances", data=part10(second), timeout=60).json()
+    wait_until(lambda: _is_listed(door, second), what="hearing of it")
+    assert store(door, [part10(third)]).refused == {third.SOPInstanceUID: FAILURE}
+    assert store(door, [part10(again)]).stored == [again.SOPInstanceUID]
+    assert store(door, [part10(second_again)]).stored == [second_again.SOPInstanceUID]
+    requests.delete(f"{gateway.url}/patients/{added['ParentPatient']}", timeout=60)
+    wait_until(lambda: not _is_listed(door, second_again), what="hearing of it")
+    assert store(door, [part10(second)]).refused == {second.SOPInstanceUID: FAILURE}
+
+
+def _is_listed(door: str, image: FileDataset) -> bool:
+    """Whether the door knows of it."""
+    url = f"{door}/dicom-web/studies/{image.StudyInstanceUID}/metadata"
+    rows = requests.get(url, timeout=60).json()
+    return image.SOPInstanceUID in {row["00080018"]["Value"][0] for row in rows}

@@ -17,9 +17,13 @@ from farsight.model import Completeness, InstanceRef, SeriesRef
 
 @dataclass(slots=True)
 class SeriesEntry:
-    """One stored series. record: None when not read yet; (None,) when read and absent."""
+    """One stored series. record: None when not read yet; (None,) when read and absent.
+
+    is_mixed: whether there were several of its UID, of one patient each.
+    """
 
     resource_id: str = ""
+    is_mixed: bool = False
     version: int = 0
     instances: dict[str, str] = field(default_factory=dict)  # SOPInstanceUID -> resource id
     record: tuple[Completeness | None] | None = None
@@ -96,6 +100,7 @@ class ArchiveIndex:
             for row in current.values():
                 uid = row.ref.series_instance_uid
                 entry = loaded.setdefault(uid, SeriesEntry(row.series_resource_id))
+                entry.is_mixed |= entry.resource_id != row.series_resource_id
                 entry.instances[row.ref.sop_instance_uid] = row.resource_id
                 self._by_id[row.resource_id] = row.ref
                 self._note(row.resource_id, row.attachment)
@@ -138,6 +143,7 @@ class ArchiveIndex:
             if study is None:
                 return
             entry = study.setdefault(ref.series_instance_uid, SeriesEntry())
+            entry.is_mixed |= entry.resource_id not in ("", stored.series_resource_id)
             entry.resource_id = stored.series_resource_id
             known = self._attachments.get(stored.resource_id)
             replaced = _differ(known, stored.attachment)
@@ -171,6 +177,14 @@ class ArchiveIndex:
             study = self._studies.get(ref.study_instance_uid, {})
             entry = study.get(ref.series_instance_uid)
             return None if entry is None else entry.instances.get(ref.sop_instance_uid)
+
+    def series_ids(self, study_instance_uid: str) -> Collection[str] | None:
+        """Resource ids of a study's series; None where one UID stands for several of them."""
+        with self._lock:
+            entries = self._studies.get(study_instance_uid, {}).values()
+            if any(entry.is_mixed for entry in entries):
+                return None
+            return [entry.resource_id for entry in entries]
 
     def replaced(self, resource_id: str, attachment: Attachment) -> InstanceRef | None:
         """Notes that an instance has another file now; its reference if it was known."""

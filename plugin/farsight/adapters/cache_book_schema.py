@@ -76,7 +76,7 @@ INSERT: Final = (
     "INSERT OR IGNORE INTO instance (of, sop, bytes, held_by)"
     " SELECT number, ?, ?, ? FROM series WHERE study = ? AND series = ?"
 )
-ADD_SERIES: Final = "INSERT OR IGNORE INTO series (study, series) VALUES (?, ?)"
+ADD_SERIES: Final = "INSERT OR IGNORE INTO series (study, series, used_at) VALUES (?, ?, ?)"
 # Of what isn't stored, `doubtful` says that a run before this one claimed it, and this one hasn't
 # to do with it yet.
 LEAVE: Final = "UPDATE instance SET doubtful = 1 WHERE resource = '' AND held_by = ''"

@@ -150,7 +150,9 @@ class OrthancArchive:
 
     def patient_ids(self, study_instance_uid: str) -> frozenset[str]:
         """See ports.Archive."""
-        return orthanc_lookup.patient_ids(study_instance_uid)
+        self._make_known(study_instance_uid)
+        series = self._index.series_ids(study_instance_uid)
+        return orthanc_lookup.patient_ids(study_instance_uid, series)
 
     def free_bytes(self) -> int | None:
         """See ports.Archive."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 
 from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import StoredInstance
 from farsight.errors import NotFound
 from farsight.model import Arrival, InstanceRef, Origin
+
+LOG = logging.getLogger("farsight.archive")
 
 #: What Orthanc calls the ways by which an instance comes in; the others keep its word for them.
 _KINDS = {"DicomProtocol": "dicom", "RestApi": "rest", "Plugins": "plugin"}
@@ -56,8 +59,13 @@ def ids_named(sop_instance_uid: str) -> list[str]:
     return [str(one["ID"]) for one in found if one.get("Type") == "Instance"]
 
 
-def patient_ids(study_instance_uid: str) -> frozenset[str]:
-    """See ports.Archive."""
+def patient_ids(study_instance_uid: str, series: Collection[str] | None) -> frozenset[str]:
+    """See ports.Archive. `series`: resource ids of all its series, where they are known."""
+    if series is not None:
+        try:
+            return frozenset(map(_patient_of_series, series))
+        except NotFound:
+            LOG.debug("a series of study %s is gone", study_instance_uid)
     found: set[str] = set()
     for one in rest.lookup(study_instance_uid):
         if one.get("Type") == "Study":
@@ -68,9 +76,17 @@ def patient_ids(study_instance_uid: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@functools.lru_cache(maxsize=8192)
+def _patient_of_series(series_resource_id: str) -> str:
+    """PatientID. An identifier of Orthanc's is made of the patient's too: it says who for ever.
+
+    Raises: NotFound, ArchiveError.
+    """
+    return _patient_id(str(rest.get_json(f"/series/{series_resource_id}")["ParentStudy"]))
+
+
 @functools.lru_cache(maxsize=1024)
 def _patient_id(study_resource_id: str) -> str:
-    """An identifier of Orthanc's is made of the patient's and the study's: it says who for ever."""
     study = rest.get_json(f"/studies/{study_resource_id}")
     return str(study.get("PatientMainDicomTags", {}).get("PatientID", ""))
 

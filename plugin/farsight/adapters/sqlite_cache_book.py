@@ -20,6 +20,7 @@ from pathlib import Path
 
 from farsight.adapters import cache_book_schema as sql
 from farsight.adapters.cache_book_runs import Run
+from farsight.adapters.cache_book_touches import Touches
 from farsight.errors import CacheBookError
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.cache_book import BookedInstance, BookedSeries, BookTotals
@@ -39,8 +40,7 @@ class SqliteCacheBook:
         self._path = path
         self._clock = clock
         self._lock = threading.Lock()
-        self._touch_lock = threading.Lock()
-        self._touched: dict[SeriesRef, float] = {}
+        self._touches = Touches(clock)
         #: Whether that could not be written down when it was last tried.
         self._is_stuck = False
         self._has_caught_up = False
@@ -88,6 +88,8 @@ class SqliteCacheBook:
     def claim(self, refs: Collection[InstanceRef]) -> None:
         """See ports.CacheBook."""
         with self._writing():
+            if len(refs) == 1 and not self._gone_unsynced and self._is_first(*refs):
+                return
             if not (self._gone_unsynced or any(self._is_held(ref) for ref in refs)):
                 with sql.transaction(self._database):
                     self._claim(refs)
@@ -109,11 +111,14 @@ class SqliteCacheBook:
 
     def stored(self, ref: InstanceRef, resource_id: str, size_bytes: int) -> None:
         """See ports.CacheBook."""
-        with self._writing(), sql.transaction(self._database):
-            self._insert(ref, size_bytes, "")
-            self._database.execute(sql.STORED, (resource_id, size_bytes, *sql.names(ref)))
-            now = self._clock()
-            self._database.execute(sql.USED, (now, now, *sql.names(ref)[:2]))
+        values = (resource_id, size_bytes, *sql.names(ref))
+        with self._writing():
+            # One statement where it can be: each is a turn of the interpreter's lock.
+            if self._database.execute(sql.STORED, values).rowcount == 0:
+                with sql.transaction(self._database):
+                    self._insert(ref, size_bytes, "")
+                    self._database.execute(sql.STORED, values)
+        self.touch((ref.series,), self._clock())
 
     def gone(self, resource_ids: Collection[str]) -> None:
         """See ports.CacheBook."""
@@ -132,13 +137,18 @@ class SqliteCacheBook:
             for ref in refs:
                 self._database.execute(sql.CONFIRM, (pacs, *sql.names(ref)))
 
+    def _is_first(self, ref: InstanceRef) -> bool:
+        """Claims, in one statement, what was never booked, of a series that was."""
+        study, series, sop = sql.names(ref)
+        return self._database.execute(sql.INSERT, (sop, 0, "", study, series)).rowcount > 0
+
     def _insert(self, ref: InstanceRef, size_bytes: int, pacs: str) -> bool:
         """False where it was booked before, whatever as."""
         study, series, sop = sql.names(ref)
         values = (sop, size_bytes, pacs, study, series)
         if self._database.execute(sql.INSERT, values).rowcount > 0:
             return True
-        if self._database.execute(sql.ADD_SERIES, (study, series)).rowcount > 0:
+        if self._database.execute(sql.ADD_SERIES, (study, series, self._clock())).rowcount > 0:
             return self._database.execute(sql.INSERT, values).rowcount > 0
         return False
 
@@ -149,11 +159,7 @@ class SqliteCacheBook:
 
     def touch(self, series: Iterable[SeriesRef], used_at: float) -> None:
         """See ports.CacheBook. Written down some seconds later."""
-        with self._touch_lock:
-            touched = self._touched
-            for one in series:
-                if used_at > touched.get(one, 0.0):
-                    touched[one] = used_at
+        self._touches.note(series, used_at)
 
     def _flush_often(self) -> None:
         while not self._closing.wait(_FLUSH_S):
@@ -164,9 +170,7 @@ class SqliteCacheBook:
                 LOG.error("%s", error)
 
     def _flush(self) -> None:
-        with self._touch_lock:
-            touched, self._touched = self._touched, {}
-        if touched:
+        if touched := self._touches.take():
             now = self._clock()
             rows = [
                 (used_at, now, one.study_instance_uid, one.series_instance_uid)

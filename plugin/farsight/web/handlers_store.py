@@ -93,9 +93,8 @@ class StoreHandler:
             spool.close()
         status = store_status(report)
         self._service.count(stored=len(report.stored), refused=len(report.failed))
-        LOG.info(
-            "%d instances stored, %d refused: %d", len(report.stored), len(report.failed), status
-        )
+        if report.failed:
+            LOG.info("%d instances stored, %d refused", len(report.stored), len(report.failed))
         root_url = request.base_url + self._root.rstrip("/")
         warnings = [("Warning", warning_value(root_url, text)) for text in store_warnings(report)]
         headers = (("Content-Type", offer.media_type), VARY, *warnings)
