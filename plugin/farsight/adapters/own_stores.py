@@ -36,6 +36,12 @@ class OwnStores:
                 self._under_way.discard(ticket)
                 self._changed.notify_all()
 
+    @property
+    def is_storing(self) -> bool:
+        """Whether any store is under way."""
+        with self._changed:
+            return bool(self._under_way)
+
     def note(self, resource_id: str) -> None:
         """One that we stored; within `storing`."""
         with self._changed:

@@ -18,6 +18,8 @@ from farsight.model import Arrival, InstanceRef, SeriesRef
 
 LOG = logging.getLogger("farsight.archive")
 _MOST_SERIES = 10_000
+#: Events come a moment before the answer to who stores: then that needn't be asked for.
+_PAUSE_S = 0.005
 
 #: Called on the archive's own thread with instances that others stored, or that are gone.
 Listener = Callable[[InstanceRef], None]
@@ -122,7 +124,13 @@ class StoreEvents:
     def _follow(
         self, events: queue.SimpleQueue[_Event | None], steps: Mapping[str, Callable[[str], None]]
     ) -> None:
+        at_hand = 0
         while (event := events.get()) is not None:
+            if at_hand:
+                at_hand -= 1
+            elif self.own.is_storing:
+                time.sleep(_PAUSE_S)
+                at_hand = events.qsize()
             if isinstance(event, threading.Event):
                 event.set()
                 continue

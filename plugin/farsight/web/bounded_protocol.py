@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol with limits on the head of a request: its size and its time."""
+"""uvicorn's HTTP protocol with limits on the head of a request, its size and its time, and a short
+way for what can be answered at once."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from farsight.web.quick_answers import QuickAnswer, QuickAnswers
+from farsight.web.wire_form import in_few_writes
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_TIMEOUT_S = 30.0
@@ -23,17 +27,51 @@ class _HeadTooLarge(Exception):
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request head is too long or does not end in time."""
 
+    quick: QuickAnswers
+    _quick_at = 0.0  # when it was last used
     _head_bytes = 0  # received
     _field_bytes = 0  # of what is parsed: a head may come in one piece, with what follows it
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
+        if self._waits_for_request():
+            answer = self.quick.answer(data, self.client[0] if self.client else "")
+            if answer is not None:
+                self._send_quickly(answer)
+                return
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes and not self.transport.is_closing():
             self._await_rest_of_head()
+
+    def _waits_for_request(self) -> bool:
+        """Nothing of one has come, and all before is answered and sent."""
+        if self._head_bytes or not self._in_head or self.flow.write_paused:
+            return False
+        return not self._is_answering() and not self.transport.is_closing()
+
+    def _send_quickly(self, answer: QuickAnswer) -> None:
+        more = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
+        head = b"".join((answer.head, *more, b"\r\n"))
+        for chunk in in_few_writes([head, *answer.chunks]):
+            self.transport.write(chunk)
+        self._quick_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive(self.timeout_keep_alive)
+
+    def _keep_alive(self, seconds: float) -> None:
+        handler = self.timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Set by the answer before: what was answered since counts as well."""
+        left = self._quick_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._keep_alive(left)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _await_rest_of_head(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -102,6 +140,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def protocol_class() -> Any:
+def protocol_class(quick: QuickAnswers) -> Any:
     """For uvicorn.Config(http=...)."""
-    return BoundedProtocol
+    return type("FullDoorProtocol", (BoundedProtocol,), {"quick": quick})

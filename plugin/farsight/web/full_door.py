@@ -35,8 +35,9 @@ from farsight.web.incoming import (
 )
 from farsight.web.lingering import lingering
 from farsight.web.messages import Request, Response
+from farsight.web.quick_answers import QuickAnswers
 from farsight.web.routes import Router, error_response
-from farsight.web.wire_form import wire_form
+from farsight.web.wire_form import in_few_writes, wire_form
 from farsight.web.worker_pool import Overloaded, WorkerPool
 
 LOG = logging.getLogger("farsight.web")
@@ -46,7 +47,6 @@ _WATCH_AFTER_S = 0.2
 _BACKLOG = 2048
 #: Who wants to upload waits so long for a turn.
 _TURN_S = 30.0
-_JOINED_BYTES = 256 << 10
 
 Scope = dict[str, Any]
 Chunk = bytes | memoryview
@@ -101,7 +101,7 @@ class FullDoor:
             uvicorn.Config(
                 self._application,
                 interface="asgi3",
-                http=protocol_class(),
+                http=protocol_class(QuickAnswers(self._begin_quickly, self._router.at_once)),
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
@@ -196,6 +196,15 @@ class FullDoor:
             pumping.cancel()
             self._uploads.release()
 
+    def _begin_quickly(self, fields: list[tuple[bytes, bytes]], client_address: str) -> Request:
+        """What requests with this header begin with. Raises: Unauthorized, BadRequest."""
+        scope = {"headers": fields, "http_version": "1.1"}
+        headers = headers_of(scope)
+        self._credentials.check(headers.get("authorization"))
+        check_host(scope)
+        base_url = self._base_url.of(headers, client_address, self.port)
+        return Request("GET", "/", (), headers, base_url=base_url)
+
     def _request(self, scope: Scope, headers: dict[str, str], presence: Presence) -> Request:
         client = scope.get("client") or ("", 0)
         return Request(
@@ -270,9 +279,7 @@ class _Begun:
 
 
 async def _send_whole(chunks: list[Chunk], send: Any) -> None:
-    """In as few writes as cost no long copy: each is a call of the system, and a packet."""
-    if sum(map(len, chunks)) <= _JOINED_BYTES:
-        chunks = [b"".join(chunks)]
+    chunks = in_few_writes(chunks)
     for number, chunk in enumerate(chunks, start=1):
         more = number < len(chunks)
         await send({"type": "http.response.body", "body": chunk, "more_body": more})

@@ -8,6 +8,15 @@ from farsight.ps318.multipart_related import RelatedBody
 from farsight.web.messages import Response
 
 Chunk = bytes | memoryview
+#: Above this a copy costs more than another call of the system.
+_JOINED_BYTES = 256 << 10
+
+
+def in_few_writes(chunks: list[Chunk]) -> list[Chunk]:
+    """The same bytes, in as few pieces as cost no long copy: each is a call, and a packet."""
+    if sum(map(len, chunks)) <= _JOINED_BYTES:
+        return [b"".join(chunks)]
+    return chunks
 
 
 def wire_form(
