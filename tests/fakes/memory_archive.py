@@ -33,6 +33,9 @@ class CountedFile:
         self._pieces.append((start, length))
         return self._data[start : start + length]
 
+    def read_at_hand(self, start: int, length: int) -> bytes:
+        return self.read(start, length)
+
 
 class MemoryArchive:
     """The Archive port in a dictionary; `room` instances fit in, into `capacity_bytes` if that is

@@ -38,8 +38,8 @@ class Memory:
     def __init__(self, instance: DicomObject | None) -> None:
         self._instance = instance
 
-    def at_hand(self, _ref: InstanceRef) -> DicomObject | None:
-        return self._instance
+    def at_hand(self, _ref: InstanceRef) -> OpenInstance | None:
+        return None if self._instance is None else OpenInstance(self._instance)
 
     def open(self, _ref: InstanceRef) -> OpenInstance:
         assert self._instance is not None

@@ -80,3 +80,13 @@ def test_a_file_that_shrinks(tmp_path: Path, path: Path) -> None:
     os.truncate(path, 1000)
     with pytest.raises(StorageError, match="ends too early"):
         stored.read(0, len(DATA))
+
+
+def test_what_the_system_has_in_memory_is_at_hand(tmp_path: Path, path: Path) -> None:
+    """Just written, it has; beyond the end there is nothing to be had."""
+    stored = StorageArea(tmp_path).open(Attachment(NAME, len(DATA)))
+    assert stored is not None
+    assert path.read_bytes() == DATA
+    found = stored.read_at_hand(3, 100)
+    assert found is None or bytes(found) == DATA[3:103], "not every file system can tell"
+    assert stored.read_at_hand(len(DATA) - 5, 10) is None

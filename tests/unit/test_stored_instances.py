@@ -236,3 +236,65 @@ def test_what_is_kept_is_of_one_file_only() -> None:
     archive.replace(REF, encapsulated(FRAMES, SIZE + 4))
     instance = service.open(REF)
     assert instance.frame(instance.frames(), 200) == frame_of(200, SIZE + 4)
+
+
+def at_hand(archive: MemoryArchive) -> tuple[StoredInstances, MemoryTier]:
+    tier = MemoryTier(64 << 20)
+    return StoredInstances(archive, tier), tier
+
+
+def test_one_that_was_read_lately_is_at_hand() -> None:
+    """Without a look into the archive, and no more of it than the frame."""
+    archive = MemoryArchive()
+    archive.store(REF, encapsulated(FRAMES, SIZE, table=True))
+    service, tier = at_hand(archive)
+    assert tier.opened(REF) is None
+    service.open(REF).frames()
+    archive.pieces.clear()
+    found = tier.opened(REF)
+    assert found is not None
+    index = found.frames_at_hand()
+    assert index is not None
+    assert found.frame_at_hand(index, 200) == frame_of(200, SIZE)
+    assert read_bytes(archive) == SIZE
+
+
+def test_what_has_to_be_waited_for_is_not_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = MemoryArchive()
+    archive.store(REF, encapsulated(FRAMES, SIZE, table=True))
+    service, tier = at_hand(archive)
+    service.open(REF).frames()
+    monkeypatch.setattr("fakes.memory_archive.CountedFile.read_at_hand", lambda *_: None)
+    found = tier.opened(REF)
+    assert found is not None
+    index = found.frames_at_hand()
+    assert index is not None
+    assert found.frame_at_hand(index, 200) is None
+    assert found.frame(index, 200) == frame_of(200, SIZE)
+
+
+def test_files_that_are_gone_are_let_go() -> None:
+    archive = MemoryArchive()
+    archive.store(REF, encapsulated(FRAMES, SIZE, table=True))
+    service, tier = at_hand(archive)
+    service.open(REF)
+    tier.drop(REF)
+    assert tier.opened(REF) is None
+
+
+def test_one_that_is_replaced_while_it_is_opened_is_not_at_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = MemoryArchive()
+    archive.store(REF, encapsulated(FRAMES, SIZE, table=True))
+    service, tier = at_hand(archive)
+    opened = archive.open
+
+    def replaced_meanwhile(ref: InstanceRef) -> object:
+        found = opened(ref)
+        archive.replace(ref, encapsulated(FRAMES, SIZE + 2, table=True))
+        return found
+
+    monkeypatch.setattr(archive, "open", replaced_meanwhile)
+    service.open(REF)
+    assert tier.opened(REF) is None

@@ -67,6 +67,15 @@ class StoredFile:
             length -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def read_at_hand(self, start: int, length: int) -> memoryview | None:
+        """What the system has in memory; None where it hasn't, or can't tell."""
+        piece = bytearray(length)
+        try:
+            count = os.preadv(self._descriptor, [piece], start, os.RWF_NOWAIT)
+        except OSError:
+            return None  # said by `read`, if it is more than that
+        return memoryview(piece) if count == length else None
+
 
 class StoredBytes:
     """An object that Orthanc can only give as a whole."""
@@ -83,6 +92,11 @@ class StoredBytes:
         if start + length > self.size:
             raise StorageError("a stored object ends too early")
         return self._data[start : start + length]
+
+    def read_at_hand(self, start: int, length: int) -> memoryview | None:
+        """Of what is in memory."""
+        piece = memoryview(self._data)[start : start + length]
+        return piece if len(piece) == length else None
 
 
 class StorageArea:

@@ -32,6 +32,10 @@ class StoredObject(Protocol):
         """Exactly these bytes. Raises: ArchiveError."""
         ...
 
+    def read_at_hand(self, start: int, length: int) -> bytes | memoryview | None:
+        """The same, where no disk has to be waited for; else None."""
+        ...
+
 
 class Kept(Enum):
     """Kinds of records that are kept with what is stored."""

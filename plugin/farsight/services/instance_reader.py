@@ -40,9 +40,9 @@ class InstanceReader:
         fewer._single = single
         return fewer
 
-    def at_hand(self, ref: InstanceRef) -> DicomObject | None:
-        """The instance if it is in memory. Never blocks."""
-        found = self._tier.get(ref)
+    def at_hand(self, ref: InstanceRef) -> OpenInstance | None:
+        """The instance if it is in memory, or its file was read lately. Never blocks."""
+        found = self._tier.opened(ref)
         if found is not None:
             self._in_use.used(ref.series)
         return found

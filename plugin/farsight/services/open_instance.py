@@ -9,7 +9,14 @@ from farsight.dicom.far_body import FarBody
 from farsight.ports.archive import StoredObject
 from farsight.ps318.bulk_data import BulkData, find_bulk_data
 from farsight.ps318.fragments import Extent
-from farsight.ps318.frames import PIXELS, FrameIndex, found_frames, frame_bytes, frame_index
+from farsight.ps318.frames import (
+    PIXELS,
+    FrameIndex,
+    found_frames,
+    frame_bytes,
+    frame_index,
+    is_quick,
+)
 
 #: What lies between two stretches costs less to read along than another call.
 _NEAR_BYTES = 4096
@@ -61,6 +68,22 @@ class OpenInstance:
         if self._file is None or index is not self._frames or not self._has_pixels_in_file():
             return frame_bytes(self.header, index, number)
         return index.assemble(_read(self._file, index.extents(number)), number)
+
+    def frames_at_hand(self) -> FrameIndex | None:
+        """The same, where it takes no time to tell. Raises: UnsupportedDicom, MalformedDicom."""
+        if self._frames is None and not is_quick(self.header):
+            found = self.header.recall(found_frames)
+            if self._file is not None or found is None:
+                return None
+        return self.frames()
+
+    def frame_at_hand(self, index: FrameIndex, number: int) -> bytes | memoryview | None:
+        """A frame in one piece, where no disk has to be waited for; else None. Raises: as frame."""
+        if self._file is None or not self._has_pixels_in_file():
+            return self.frame(index, number)
+        (extent,) = index.extents(number)
+        chunk = self._file.read_at_hand(*extent)
+        return None if chunk is None else index.assemble([chunk], number)
 
     def frame_bytes(self, index: FrameIndex, number: int) -> int:
         """How long a frame in fragments is: a video is one, and longer than memory."""

@@ -83,8 +83,8 @@ class ServeService:
         """One instance to read frames or bulk data of. Raises: as instance."""
         return self._retrieve.reader.open(ref)
 
-    def at_hand(self, ref: InstanceRef) -> DicomObject | None:
-        """The instance if it is in memory. Never blocks, unlike `instance`."""
+    def at_hand(self, ref: InstanceRef) -> OpenInstance | None:
+        """The same, if it is in memory, or its file was read lately. Never blocks."""
         return self._retrieve.reader.at_hand(ref)
 
     def files(self, holdings: Holdings) -> Iterator[ObjectFile]:

@@ -74,7 +74,10 @@ class StoredInstances:
         stored = self._archive.open(ref)
         outline = self._outline(ref, stored) if stored.size > LARGE_BYTES else None
         if outline is not None:
-            return OpenInstance(outline.head, stored, outline.frames)
+            opened = OpenInstance(outline.head, stored, outline.frames)
+            self._tier.keep_open(ref, opened)
+            self._check(ref, opened, version)
+            return opened
         try:
             data = stored.read(0, stored.size)
         except ArchiveError:
@@ -94,9 +97,13 @@ class StoredInstances:
     def _remembered(self, ref: InstanceRef, found: DicomObject, version: int) -> DicomObject:
         """`version`: of its series before it was read."""
         self._tier.add_stored(ref, found)
-        if self._archive.series_version(ref.series) != version:
-            self._tier.discard(ref, found)
+        self._check(ref, found, version)
         return found
+
+    def _check(self, ref: InstanceRef, kept: DicomObject | OpenInstance, version: int) -> None:
+        """What was replaced or deleted while it was read isn't kept."""
+        if self._archive.series_version(ref.series) != version:
+            self._tier.discard(ref, kept)
 
     def when_walked(self, tell: Callable[[SeriesRef], None]) -> None:
         """See InstanceReader.when_walked."""

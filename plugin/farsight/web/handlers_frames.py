@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from farsight.dicom.transfer_syntax import NATIVE
-from farsight.ps318.frames import FrameIndex, found_frames, is_quick
+from farsight.ps318.frames import FrameIndex
 from farsight.ps318.media_type import Offer, choose_bulk_data, choose_frames
 from farsight.ps318.multipart_related import Part
 from farsight.ps318.resource_path import Action, ResourcePath
@@ -48,23 +48,20 @@ class FramesHandler:
         """
         if path.action is not Action.FRAMES or len(path.frames) > 1:
             return None
-        instance = self._serve.at_hand(instance_of(path))
-        if instance is None:
-            return None
-        index = instance.recall(found_frames)
-        if index is None and is_quick(instance):
-            index = found_frames(instance)
+        opened = self._serve.at_hand(instance_of(path))
+        index = None if opened is None else opened.frames_at_hand()
         number = path.frames[0]
-        if index is None or number > index.number_of_frames:
+        if opened is None or index is None or number > index.number_of_frames:
             return None
         length = index.bytes_in_place(number)
         if length is None or length > _SENT_AT_ONCE_BYTES:
             return None
-        opened = OpenInstance(instance)
         offer = self._offer(request, opened, single_part=True)
-        if not offer.as_stored:
+        body = opened.frame_at_hand(index, number) if offer.as_stored else None
+        if body is None:
             return None
-        return self._send(request, opened, index, path.frames, offer)
+        part = Part((("Content-Type", offer.content_type),), body)
+        return self._send(request, opened, path.frames, offer, [part])
 
     # ---- frames
 
@@ -84,27 +81,33 @@ class FramesHandler:
         for number in numbers:
             index.extents(number)  # before the answer has begun
         offer = self._offer(request, instance, single_part=len(numbers) == 1)
-        return self._send(request, instance, index, numbers, offer)
+        parts = self._parts(instance, index, numbers, offer)
+        return self._send(request, instance, numbers, offer, parts)
+
+    def _parts(
+        self, instance: OpenInstance, index: FrameIndex, numbers: Sequence[int], offer: Offer
+    ) -> Iterable[Part]:
+        """A list where that takes no more memory than there is already."""
+        frames = Frames(self._transcode, instance, index, numbers, offer)
+        at_once = (instance.is_in_memory and offer.as_stored) or len(numbers) == 1
+        return list(frames) if at_once else frames
 
     def _send(
         self,
         request: Request,
         instance: OpenInstance,
-        index: FrameIndex,
         numbers: Sequence[int],
         offer: Offer,
+        parts: Iterable[Part],
     ) -> Response:
         headers = (("Content-Type", offer.content_type),)
-        frames = Frames(self._transcode, instance, index, numbers, offer)
         listed = ",".join(map(str, numbers)) if len(numbers) < 10 else f"{hash(tuple(numbers)):x}"
         made = f"-f{listed}-{offer.transfer_syntax_uid}"
         tag = instance_tag(instance.header, made, parts=offer.multipart)
         if not offer.multipart:
-            response = with_range(request, (*headers, VARY), next(iter(frames)).body, tag)
-        elif (instance.is_in_memory and offer.as_stored) or len(numbers) == 1:
-            response = related(offer.media_type, list(frames))
+            response = with_range(request, (*headers, VARY), next(iter(parts)).body, tag)
         else:
-            response = related(offer.media_type, frames)
+            response = related(offer.media_type, parts)
         return conditional(request, response, tag, UNCHANGING)
 
     # ---- bulk data
@@ -118,7 +121,8 @@ class FramesHandler:
                 return self._frames(request, instance, index, numbers)
             syntax = instance.header.transfer_syntax_uid
             offer = choose_frames(accept_of(request), syntax, single_part=len(numbers) == 1)
-            return self._send(request, instance, index, numbers, offer)
+            parts = self._parts(instance, index, numbers, offer)
+            return self._send(request, instance, numbers, offer, parts)
         offer = choose_bulk_data(accept_of(request), found.media_type)
         location = ("Content-Location", request.base_url + request.path)
         headers = (("Content-Type", offer.content_type), location)
