@@ -39,12 +39,16 @@ def bounded(
             raise InvalidParameter(name, value, f"a name is at most {MAX_NAME_CHARS} characters")
         if len(value) > max_value_chars:
             raise InvalidParameter(name, value, f"a value is at most {max_value_chars} characters")
-        if any(unicodedata.category(c) in ("Cc", "Cs") for c in name + value):
+        if not _is_text(name) or not _is_text(value):
             why = "control characters, and what isn't UTF-8, are not allowed"
             raise InvalidParameter(name, value, why)
         if name or value:
             kept.append((name, value))
     return tuple(kept)
+
+
+def _is_text(said: str) -> bool:
+    return said.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in said)
 
 
 def once(pairs: Sequence[tuple[str, str]], name: str) -> str | None:

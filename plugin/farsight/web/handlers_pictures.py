@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 
 from farsight.errors import InvalidParameter, MalformedDicom, NotAcceptable
 from farsight.imaging.jobs import ImageType
 from farsight.model import InstanceRef, Level, SeriesRef
 from farsight.ps318.accept import Accept
 from farsight.ps318.entity_tag import content_tag
-from farsight.ps318.media_type import Offer, choose_rendered
+from farsight.ps318.media_type import Offer
 from farsight.ps318.rendering_query import (
     THUMBNAIL_PARAMETERS,
+    RenderingQuery,
     parse_rendering_query,
     parse_thumbnail_query,
     unknown_parameters,
@@ -25,10 +27,31 @@ from farsight.web.handlers_rendered import RenderedInstances, Rendition, rendere
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import VARY
 from farsight.web.settled import instances_of, settled_series
-from farsight.web.targets import accept_of, instance_of, series_of, study_of
+from farsight.web.targets import (
+    accept_of,
+    accept_values,
+    instance_of,
+    rendered_offer,
+    series_of,
+    study_of,
+)
 
 _SMALL = (ImageType.JPEG, ImageType.PNG, ImageType.GIF)
-_THUMBNAILS = [Offer(image_type.value) for image_type in _SMALL]
+_THUMBNAILS = tuple(Offer(image_type.value) for image_type in _SMALL)
+Query = tuple[tuple[str, str], ...]
+
+
+# A viewer asks for all its thumbnails in the same words, and for each again and again.
+
+
+@lru_cache(maxsize=256)
+def _thumbnail_query(query: Query) -> tuple[RenderingQuery, tuple[str, ...]]:
+    """And its warnings. Raises: InvalidParameter."""
+    unknown = unknown_parameters(query, THUMBNAIL_PARAMETERS)
+    return parse_thumbnail_query(query), tuple(ignored_parameters(unknown))
+
+
+_thumbnail_tag = lru_cache(maxsize=512)(content_tag)
 
 
 class PictureHandler:
@@ -71,8 +94,9 @@ class PictureHandler:
         return self._picture(request, key, self._thumbnails.picture(key))
 
     def _key(self, request: Request, path: ResourcePath, series: SeriesRef) -> ThumbnailKey:
-        offer = choose_rendered(accept_of(request), _THUMBNAILS)
-        query = parse_thumbnail_query(request.query)
+        header = request.headers.get("accept")
+        offer = rendered_offer(header, accept_values(request), _THUMBNAILS)
+        query, _ = _thumbnail_query(request.query)
         if len(path.frames) > 1:
             frames = ",".join(map(str, path.frames))
             raise InvalidParameter("frames", frames, "a thumbnail is of one frame")
@@ -86,10 +110,10 @@ class PictureHandler:
 
     def _picture(self, request: Request, key: ThumbnailKey, picture: bytes) -> Response:
         headers = [("Content-Type", key.image_type.value), VARY]
-        unknown = unknown_parameters(request.query, THUMBNAIL_PARAMETERS)
-        headers += self._warnings(request, ignored_parameters(unknown))
+        _, warnings = _thumbnail_query(request.query)
+        headers += self._warnings(request, warnings)
         response = Response(200, tuple(headers), picture)
-        return conditional(request, response, content_tag(picture), CHANGING)
+        return conditional(request, response, _thumbnail_tag(picture), CHANGING)
 
     # ---- rendered
 

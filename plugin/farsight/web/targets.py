@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from farsight.model import InstanceRef, SeriesRef
 from farsight.ps318.accept import Accept, parse_accept
-from farsight.ps318.media_type import Offer, choose_frames
+from farsight.ps318.media_type import Offer, choose_frames, choose_rendered
 from farsight.ps318.resource_path import ResourcePath
 from farsight.web.messages import Request
 
@@ -41,6 +41,12 @@ def accept_values(request: Request) -> tuple[str, ...]:
 def _parsed(header: str | None, values: tuple[str, ...]) -> Accept:
     """Clients say the same with every request."""
     return parse_accept(header, values)
+
+
+@lru_cache(maxsize=256)
+def rendered_offer(header: str | None, values: tuple[str, ...], offers: tuple[Offer, ...]) -> Offer:
+    """As choose_rendered, from the header and the query parameter. Raises: NotAcceptable."""
+    return choose_rendered(_parsed(header, values), offers)
 
 
 @lru_cache(maxsize=1024)
