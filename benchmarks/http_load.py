@@ -37,17 +37,19 @@ class Load:
 class Measured:
     """How long all took and each, and what was answered: pairs of status and length of body.
 
-    broken: answers that ended early, which are not among the others.
+    latencies_ms: of every request, or evenly spread percentiles of them. broken: answers that ended
+    early, which are not among the others.
     """
 
     elapsed_s: float
+    requests: int
     latencies_ms: list[float]
     answers: list[tuple[int, int]]
     broken: int
 
     @property
     def per_second(self) -> float:
-        return len(self.latencies_ms) / self.elapsed_s
+        return self.requests / self.elapsed_s
 
 
 def measure(load: Load) -> Measured:
@@ -200,7 +202,8 @@ def _run(load: Load) -> Measured:
                 key.data.close()
             else:
                 key.data.ask(requests[number % len(requests)])
-    return Measured(time.perf_counter() - started, latencies_ms, sorted(answers), broken)
+    elapsed_s = time.perf_counter() - started
+    return Measured(elapsed_s, len(latencies_ms), latencies_ms, sorted(answers), broken)
 
 
 if __name__ == "__main__":
