@@ -18,7 +18,7 @@ from farsight.adapters.storage_area import StorageArea
 from farsight.keeping import Keeping, Records
 from farsight.model import InstanceRef
 from farsight.opening import Opening
-from farsight.pacs_wiring import address_of
+from farsight.pacs_wiring import address_of, said_of_pacs
 from farsight.services.holdings import RetrieveLimits
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.modality_stores import OUT_OF_RESOURCES
@@ -233,8 +233,11 @@ class Gateway:
             if (known := self._manners.recall(str(source.address))) is not None:
                 source.adopt(known)
                 LOG.warning("PACS %r: %s (learned before)", source.name, known)
-        pacs = ", ".join(source.name for source in self._sources) or "none"
-        LOG.warning("DICOMweb at %s on Orthanc's port, PACS: %s", self._settings.root, pacs)
+        LOG.warning(
+            "DICOMweb at %s on Orthanc's port, %s",
+            self._settings.root,
+            said_of_pacs(self._settings.pacs),
+        )
         if self._settings.http.enabled:
             LOG.warning("full door: %s%s", self.full_door_url(), self._settings.root)
         self._keeping.started()

@@ -30,6 +30,7 @@ from farsight.services.forwarding import Forwarder
 from farsight.services.modality_stores import ModalityStores
 from farsight.services.names_taken import NamesTaken
 from farsight.services.outgoing import StoredOutgoing
+from farsight.services.pacs_senders import PacsSenders
 from farsight.services.reading import InUse
 from farsight.services.retrieve import RetrieveService
 from farsight.services.series_locks import SeriesLocks
@@ -71,8 +72,12 @@ class Records:
         self.in_use = InUse(self.book)
         self._stow = settings.stow
         self._archive = archive
-        titles = {pacs.ae_title: pacs.name for pacs in sources}
-        self._account = Bookkeeping(self.book, self.locks, titles, self.send_on)
+        named = {pacs.name for pacs in settings.pacs if pacs.is_named}
+        self.senders = PacsSenders(
+            {pacs.ae_title: pacs.name for pacs in sources if pacs.name in named},
+            {p.ae_title: (p.name, p.was_asked_for) for p in sources if p.name not in named},
+        )
+        self._account = Bookkeeping(self.book, self.locks, self.senders, self.send_on)
         self._wake: Callable[[], None] = lambda: None
 
     def when_stored(self, tell: Callable[[], None]) -> None:
@@ -178,7 +183,7 @@ class Keeping:
         self.modalities = ModalityStores(
             archive,
             book,
-            {pacs.ae_title: pacs.name for pacs in sources},
+            records.senders,
             Duplicates(settings.stow.duplicates),
             self.evictor.make_room,
             records.send_on,

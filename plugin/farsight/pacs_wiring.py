@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.dimse_connection import Timeouts
 from farsight.adapters.dimse_tls import client_context
@@ -29,3 +31,14 @@ def address_of(settings: Settings, pacs: PacsSettings) -> PacsAddress:
         user_identity=UserIdentity(pacs.username, pacs.passcode) if pacs.username else None,
         character_set=pacs.character_set,
     )
+
+
+def said_of_pacs(every: Sequence[PacsSettings]) -> str:
+    """For the log: which they are, and what follows where nobody named them."""
+    said = f"PACS: {', '.join(pacs.name for pacs in every) or 'none'}"
+    if any(not pacs.is_named for pacs in every):
+        said += (
+            " (all modalities that allow C-FIND: Farsight.Pacs names none. What they send unasked"
+            " is taken for data that is nowhere else)"
+        )
+    return said

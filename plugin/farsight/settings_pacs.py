@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class PacsSettings:
 
     root: of its own, "" where it has none. character_set: Specific Character Set for what it
     doesn't find in UTF-8, "" for none. match_here: tags of keys it matches too narrowly.
+    is_named: whether it stands in Farsight.Pacs, and not only among the modalities.
     """
 
     name: str
@@ -53,6 +54,7 @@ class PacsSettings:
     character_set: str = ""
     match_here: frozenset[str] = frozenset()
     confirm_by: str = "auto"
+    is_named: bool = True
 
 
 def read_all_pacs(configuration: Mapping[str, Any], section: Section) -> tuple[PacsSettings, ...]:
@@ -63,17 +65,18 @@ def read_all_pacs(configuration: Mapping[str, Any], section: Section) -> tuple[P
     if not isinstance(modalities, Mapping):
         raise SettingsError("DicomModalities", modalities, "must be an object")
     chosen = section.section("Pacs")
-    names = chosen.keys()
+    names, are_named = chosen.keys(), bool(chosen.keys())
     for name in names:
         if name not in modalities:
             known = ", ".join(sorted(modalities)) or "none"
             raise SettingsError(
                 f"Farsight.Pacs.{name}", name, f"must be a key of DicomModalities (there: {known})"
             )
-    if not names:
+    if not are_named:
         names = [name for name, entry in modalities.items() if _allows_find(entry)]
     tls = _read_tls(configuration)
-    return tuple(_read_pacs(name, modalities[name], chosen.section(name), tls) for name in names)
+    found = (_read_pacs(name, modalities[name], chosen.section(name), tls) for name in names)
+    return tuple(replace(pacs, is_named=are_named) for pacs in found)
 
 
 def read_modality(configuration: Mapping[str, Any], name: str) -> PacsSettings:

@@ -57,6 +57,9 @@ class FakeArchive:
             for series in study.series
         }
 
+    def follows(self, study_instance_uid: str) -> bool:
+        return True
+
     def holds(self, ref: InstanceRef) -> bool:
         raise AssertionError("a search never asks for instances")
 

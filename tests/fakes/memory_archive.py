@@ -71,6 +71,9 @@ class MemoryArchive:
                     found.setdefault(ref.series_instance_uid, set()).add(ref.sop_instance_uid)
             return found
 
+    def follows(self, study_instance_uid: str) -> bool:
+        return True
+
     def holds(self, ref: InstanceRef) -> bool:
         series = self.study_instances(ref.study_instance_uid).get(ref.series_instance_uid, ())
         return ref.sop_instance_uid in series

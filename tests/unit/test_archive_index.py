@@ -135,3 +135,21 @@ def test_files_go_with_their_instances() -> None:
     assert index.attachments(SERIES) == {"1.4.2": Attachment("b", 1000)}
     index.note_attachment("id1", Attachment("c", 1000))
     assert index.attachment("id1") is None, "nobody would ever forget it"
+
+
+def test_one_name_under_two_patients() -> None:
+    """Where one goes, nothing is said of the other before the archive was asked again."""
+    one, two = stored(1), replace(stored(1), resource_id="other", series_resource_id="other series")
+    for gone in (one, two):
+        index = loaded(one, two)
+        assert index.series_ids(STUDY) is None
+        assert index.remove(gone.resource_id) == gone.ref
+        assert index.series_ids(STUDY) is None
+        assert not index.has_study(STUDY)
+        assert index.replaced(one.resource_id, Attachment("u", 1)) is None
+
+
+def test_series_of_a_study() -> None:
+    index = loaded(stored(1), stored(2))
+    assert index.series_ids(STUDY) == [stored(1).series_resource_id]
+    assert index.series_ids("1.9") is None, "it isn't loaded"

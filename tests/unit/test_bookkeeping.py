@@ -14,6 +14,7 @@ from farsight.model import Arrival, InstanceRef, Origin
 from farsight.ports.cache_book import BookTotals
 from farsight.services import bookkeeping
 from farsight.services.bookkeeping import Bookkeeping
+from farsight.services.pacs_senders import PacsSenders
 from farsight.services.series_locks import SeriesLocks
 
 PACS, MODALITY = Origin("dicom", "PACS_AE"), Origin("dicom", "CT_SCANNER")
@@ -33,7 +34,9 @@ class Site:
         if not new:
             self.book.caught_up()
         self.sent_on: list[Arrival] = []
-        self.kept = Bookkeeping(self.book, SeriesLocks(), {"PACS_AE ": "pacs"}, self.sent_on.append)
+        self.kept = Bookkeeping(
+            self.book, SeriesLocks(), PacsSenders({"PACS_AE ": "pacs"}), self.sent_on.append
+        )
         self.described: list[str] = []
         self.before = self.after = lambda _: None
 
@@ -171,7 +174,7 @@ def test_what_came_last_before_a_crash_is_looked_at(
 
 def test_it_is_told_what_to_send_on_before_it_is_booked() -> None:
     site = Site()
-    site.kept = Bookkeeping(site.book, SeriesLocks(), {}, lambda _: 1 // 0)
+    site.kept = Bookkeeping(site.book, SeriesLocks(), PacsSenders({}), lambda _: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         site.kept.arrived(site.put(ref(1), MODALITY))
     assert not site.held, "so that it is found, and told of, at the next start"

@@ -14,6 +14,7 @@ from farsight.errors import CacheBookError, OutboxError
 from farsight.model import Arrival, InstanceRef, Origin
 from farsight.services import bookkeeping
 from farsight.services.bookkeeping import Bookkeeping
+from farsight.services.pacs_senders import PacsSenders
 from farsight.services.series_locks import SeriesLocks
 
 CLIENT, MODALITY = Origin("rest"), Origin("dicom", "CT")
@@ -45,7 +46,7 @@ class Site:
         self.here: dict[str, Arrival] = {}
         self.sent_on: list[InstanceRef] = []
         self.outbox_is_full = False
-        self.kept = Bookkeeping(self.book, SeriesLocks(), {}, self._send_on)
+        self.kept = Bookkeeping(self.book, SeriesLocks(), PacsSenders({}), self._send_on)
         self.listed = 0
 
     def _send_on(self, arrival: Arrival) -> None:

@@ -26,6 +26,7 @@ from farsight.model import Arrival, InstanceRef, Origin
 from farsight.services.bookkeeping import Bookkeeping
 from farsight.services.eviction import Evictor
 from farsight.services.eviction_statistics import EvictionLimits
+from farsight.services.pacs_senders import PacsSenders
 from farsight.services.reading import InUse
 from farsight.services.series_locks import SeriesLocks
 from sample_files import ct_slice, instance_uid, series_uid, study_uid
@@ -96,7 +97,7 @@ class Site:
         archive: Any = Fragile(self, self, ("store", "delete"))
         self.book, self.locks = book, SeriesLocks()
         self.in_use = InUse(book, self.clock)
-        self.kept = Bookkeeping(book, self.locks, {"PACS": "pacs"}, self._send_on)
+        self.kept = Bookkeeping(book, self.locks, PacsSenders({"PACS": "pacs"}), self._send_on)
         limits = EvictionLimits(40_000, 900.0, 15_000, reserve_bytes=2_000)
         self.evictor = Evictor(
             book, archive, self.in_use.is_read, limits, self.locks, self.follow, self.clock

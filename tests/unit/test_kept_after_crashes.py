@@ -24,6 +24,7 @@ from farsight.services.bookkeeping import Bookkeeping
 from farsight.services.claiming_outbox import ClaimingOutbox
 from farsight.services.forwarding import Forwarder
 from farsight.services.offers import Offer, examine
+from farsight.services.pacs_senders import PacsSenders
 from farsight.services.series_locks import SeriesLocks
 from farsight.services.storing import Duplicates, Kept, StoreHooks, StorePolicy, StoringService
 from sample_files import ct_slice
@@ -87,7 +88,7 @@ class Life:
         locks = SeriesLocks()
         archive = lasting.archive
         archive.tell = self._burn  # type: ignore[method-assign]
-        self.account = archive.account = Bookkeeping(book, locks, {}, lambda _: None)
+        self.account = archive.account = Bookkeeping(book, locks, PacsSenders({}), lambda _: None)
         self.forwarder = Forwarder(
             self.outbox,
             {"pacs": lasting.pacs},  # type: ignore[dict-item]

@@ -67,3 +67,13 @@ def test_few_files_are_kept_open_the_latest_used() -> None:
     assert tier.opened(first) is opened[first], "another one"
     tier.discard(first, opened[first])
     assert tier.opened(first) is None
+
+
+def test_only_what_is_stored_is_forgotten() -> None:
+    (kept, unstored), (ref, found) = instance(1), instance(2)
+    tier = MemoryTier(1 << 20)
+    tier.add_unstored(kept, unstored)
+    tier.add_stored(ref, found)
+    for each in (kept, ref):
+        tier.forget(each)
+    assert (tier.get(kept), tier.get(ref)) == (unstored, None)

@@ -127,6 +127,14 @@ class ArchiveIndex:
             for resource_id in entry.instances.values():
                 self._by_id.pop(resource_id, None)
                 self._attachments.pop(resource_id, None)
+        if any(entry.is_mixed for entry in forgotten.values()):  # some have lost their name there
+            left = [
+                one
+                for one, ref in self._by_id.items()
+                if ref.study_instance_uid == study_instance_uid
+            ]
+            for resource_id in left:
+                del self._by_id[resource_id]
         return forgotten
 
     def _note(self, resource_id: str, attachment: Attachment | None) -> None:
@@ -164,7 +172,9 @@ class ArchiveIndex:
                 return None
             study = self._studies.get(ref.study_instance_uid, {})
             entry = study.get(ref.series_instance_uid)
-            if entry is not None:
+            if entry is not None and entry.is_mixed:
+                self._forget(ref.study_instance_uid)  # there may be another of its name
+            elif entry is not None:
                 entry.instances.pop(ref.sop_instance_uid, None)
                 entry.version = self._next_version()
                 entry.record = (None,)
@@ -179,9 +189,12 @@ class ArchiveIndex:
             return None if entry is None else entry.instances.get(ref.sop_instance_uid)
 
     def series_ids(self, study_instance_uid: str) -> Collection[str] | None:
-        """Resource ids of a study's series; None where one UID stands for several of them."""
+        """Resource ids of a study's series; None where one UID stands for several of them, or the
+        study isn't loaded."""
         with self._lock:
-            entries = self._studies.get(study_instance_uid, {}).values()
+            if study_instance_uid not in self._studies:
+                return None
+            entries = self._studies[study_instance_uid].values()
             if any(entry.is_mixed for entry in entries):
                 return None
             return [entry.resource_id for entry in entries]

@@ -22,7 +22,14 @@ from farsight.dimse import commands, contexts, status
 from farsight.dimse.association import AssociationRequest, ProposedContext
 from farsight.dimse.manners import C_MOVE, Manners, ways_to_retrieve
 from farsight.errors import PacsFailure
-from farsight.model import Attributes, IdentifierKey, Level, ReceivedInstance, SubOperations
+from farsight.model import (
+    Attributes,
+    IdentifierKey,
+    Level,
+    ReceivedInstance,
+    SeriesRef,
+    SubOperations,
+)
 from farsight.ports.pacs import (
     Arrivals,
     Delivered,
@@ -37,6 +44,7 @@ LOG = logging.getLogger("farsight.dimse")
 #: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
 _SPLIT_AT_ATTEMPT, _MOST_SPLIT = 2, 100
 _UNANSWERED_STORES = 16
+_MOST_ASKED_FOR = 20_000
 _FAR_S = 0.01  # a round trip that makes a series worth splitting
 
 
@@ -54,6 +62,7 @@ class DimsePacs:
         self._pool = AssociationPool(address.name, address.limits, self._connect, self._has_limit)
         self._right_of_way = RightOfWay(address.name, self._serves_one_at_a_time)
         self._round_trip_s = 0.0
+        self._asked_for: set[SeriesRef] = set()
         self._patient_ids = PatientIds()
         self._finder = Finder(address, self._finding, self._patient_ids)
         self._retriever = Retriever(
@@ -81,6 +90,10 @@ class DimsePacs:
     @property
     def ae_title(self) -> str:
         return self._address.ae_title
+
+    def was_asked_for(self, series: SeriesRef) -> bool:
+        """Whether it was to send that series: what it sends of it is no news."""
+        return series in self._asked_for
 
     @property
     def open_associations(self) -> int:
@@ -249,6 +262,10 @@ class DimsePacs:
             series_instance_uid is not None, sop_instance_uids, self._manners, split=split
         )
         what = (study_instance_uid, series_instance_uid)
+        if series_instance_uid is not None:
+            if len(self._asked_for) >= _MOST_ASKED_FOR:
+                self._asked_for.clear()
+            self._asked_for.add(SeriesRef(study_instance_uid, series_instance_uid))
         wanted = [Wanted(*what, way, proposed, urgent, told) for way in ways]
         if not urgent:
             self._right_of_way.begin()

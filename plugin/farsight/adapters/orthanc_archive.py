@@ -90,6 +90,10 @@ class OrthancArchive:
         self._make_known(study_instance_uid)
         return self._index.instances(study_instance_uid)
 
+    def follows(self, study_instance_uid: str) -> bool:
+        """See ports.Archive."""
+        return self._index.has_study(study_instance_uid)
+
     def holds(self, ref: InstanceRef) -> bool:
         """See ports.Archive."""
         self._make_known(ref.study_instance_uid)
@@ -151,8 +155,8 @@ class OrthancArchive:
     def patient_ids(self, study_instance_uid: str) -> frozenset[str]:
         """See ports.Archive."""
         self._make_known(study_instance_uid)
-        series = self._index.series_ids(study_instance_uid)
-        return orthanc_lookup.patient_ids(study_instance_uid, series)
+        known = self._index.series_ids(study_instance_uid)
+        return orthanc_lookup.patient_ids(study_instance_uid, known)
 
     def free_bytes(self) -> int | None:
         """See ports.Archive."""
@@ -174,11 +178,11 @@ class OrthancArchive:
         """
         resource_id = self._resource_id(ref)
         try:
-            stored = self._open_file(ref, resource_id)
+            if (stored := self._open_file(ref, resource_id)) is not None:
+                return stored
         except StorageError as error:
             LOG.warning("instance %s: %s; Orthanc is asked for it", ref.sop_instance_uid, error)
-            stored = None
-        return stored or StoredBytes(self._read_by_rest(ref, resource_id))
+        return StoredBytes(self._read_by_rest(ref, resource_id))
 
     def _resource_id(self, ref: InstanceRef) -> str:
         """The index is behind by a moment: before something counts as gone, Orthanc is asked."""
@@ -228,8 +232,7 @@ class OrthancArchive:
     def completeness(self, series: SeriesRef) -> Completeness | None:
         """See ports.Archive."""
         self._make_known(series.study_instance_uid)
-        entry = self._index.entry(series)
-        if entry is None:
+        if (entry := self._index.entry(series)) is None:
             return None
         if entry.record is None:
             entry.record = (rest.read_record(entry.resource_id),)
@@ -238,8 +241,7 @@ class OrthancArchive:
     def mark_complete(self, series: SeriesRef, record: Completeness) -> None:
         """See ports.Archive."""
         self._make_known(series.study_instance_uid)
-        entry = self._index.entry(series)
-        if entry is None:
+        if (entry := self._index.entry(series)) is None:
             return
         uri = f"/series/{entry.resource_id}/metadata/{rest.COMPLETENESS_METADATA}"
         rest.put(uri, json.dumps(record.to_json()).encode())
@@ -287,14 +289,11 @@ class OrthancArchive:
         entry = self._index.entry(owner)
         return None if entry is None else f"/series/{entry.resource_id}/attachments"
 
-    # ---- local search
-
     def find(
         self, level: Level, keys: Sequence[IdentifierKey], *, max_rows: int | None = None
     ) -> Sequence[Attributes]:
         """See ports.Archive."""
-        query = {
-            _NARROWING[key.tag]: key.value for key in keys if key.value and key.tag in _NARROWING
-        }
+        narrowing = [key for key in keys if key.value and key.tag in _NARROWING]
+        query = {_NARROWING[key.tag]: key.value for key in narrowing}
         found = rest.find(_ORTHANC_LEVELS[level], query, limit=max_rows or rest.NO_LIMIT)
         return [local_row(level, resource, rest.get_json) for resource in found]

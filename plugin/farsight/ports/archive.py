@@ -56,6 +56,13 @@ class Archive(Protocol):
         """What is stored of a study: SeriesInstanceUID -> its SOPInstanceUIDs. Empty if nothing."""
         ...
 
+    def follows(self, study_instance_uid: str) -> bool:
+        """Whether what becomes of the study is told of; never blocks, and counts as a use of it.
+
+        From `study_instances` or `holds` on it is, until many others were asked for.
+        """
+        ...
+
     def holds(self, ref: InstanceRef) -> bool:
         """Whether the instance is stored; cheap, unlike study_instances of a large study."""
         ...

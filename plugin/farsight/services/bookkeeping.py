@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from farsight.errors import FarsightError, NotFound
 from farsight.model import Arrival, InstanceRef, Origin
 from farsight.ports.cache_book import CacheBook
+from farsight.services.pacs_senders import PacsSenders
 from farsight.services.series_locks import SeriesLocks
 
 LOG = logging.getLogger("farsight.cache")
@@ -42,14 +43,14 @@ class Bookkeeping:
         self,
         book: CacheBook,
         locks: SeriesLocks,
-        source_ae_titles: Mapping[str, str],
+        senders: PacsSenders,
         on_data: OnData,
     ) -> None:
-        """`source_ae_titles`: AE title of a PACS -> its name. `on_data`: told of what modalities
-        sent, to be sent on, with the lock of its series; returns when that can't be lost."""
+        """`on_data`: told of what modalities sent, to be sent on, with the lock of its series;
+        returns when that can't be lost."""
         self._book = book
         self._locks = locks
-        self._names = {title.strip(): name for title, name in source_ae_titles.items()}
+        self._senders = senders
         self._on_data = on_data
         self._lock = threading.Lock()
         #: Resource ids of which an event told since a reconciliation began; None: none is on.
@@ -92,7 +93,9 @@ class Bookkeeping:
         """The series' lock is held."""
         ref, origin = arrival.ref, arrival.origin
         if origin is not None:
-            pacs = self._names.get(origin.remote_ae_title.strip()) if origin.kind == "dicom" else ""
+            pacs = ""
+            if origin.kind == "dicom":
+                pacs = self._senders.name_of(origin.remote_ae_title, ref.series)
             if pacs:
                 self._book.expect(ref, arrival.size_bytes, pacs)
             elif origin.kind != "plugin" or not self._book.expects(ref, arrival.size_bytes):

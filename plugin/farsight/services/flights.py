@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from farsight.errors import FarsightError, PacsError, RetrieveIncomplete
+from farsight.errors import FarsightError, NotFound, PacsError, RetrieveIncomplete
 from farsight.model import SeriesRef
 from farsight.services.bulk_queue import BulkQueue, Urgency
 from farsight.services.presence import ClientGone
@@ -86,6 +86,8 @@ class Flights:
             outcome = "short"
         elif isinstance(error, ClientGone):
             outcome = "abandoned"
+        elif isinstance(error, NotFound):
+            outcome = "unlisted"
         source = flight.source
         if not source and isinstance(error, PacsError):  # it failed before it listed the series
             source = error.pacs

@@ -29,6 +29,7 @@ class InstanceReader:
     def __init__(
         self, archive: Archive, tier: MemoryTier, single: SingleFetches, in_use: InUse
     ) -> None:
+        self._archive = archive
         self._in_use = in_use
         self._tier = tier
         self._single = single
@@ -42,6 +43,8 @@ class InstanceReader:
 
     def at_hand(self, ref: InstanceRef) -> OpenInstance | None:
         """The instance if it is in memory, or its file was read lately. Never blocks."""
+        if not self._is_followed(ref):
+            return None
         found = self._tier.opened(ref)
         if found is not None:
             self._in_use.used(ref.series)
@@ -90,6 +93,7 @@ class InstanceReader:
         read: Callable[[InstanceRef], T],
     ) -> DicomObject | T:
         with self._in_use.reading(ref.series):
+            self._is_followed(ref)
             for _ in range(2):
                 self._single.ensure(ref)
                 found = look(ref)
@@ -101,3 +105,10 @@ class InstanceReader:
                     continue  # deleted behind our back; the archive has noticed by now
         deleted = NotFound(f"instance {ref.sop_instance_uid} was deleted while it was read")
         raise self._single.why_not_stored(ref) or deleted
+
+    def _is_followed(self, ref: InstanceRef) -> bool:
+        """Else what memory has of it may be deleted or replaced, and is forgotten."""
+        if self._archive.follows(ref.study_instance_uid):
+            return True
+        self._tier.forget(ref)
+        return False

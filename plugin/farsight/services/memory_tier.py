@@ -119,6 +119,12 @@ class MemoryTier:
         whole = self.get(ref)
         return None if whole is None else OpenInstance(whole)
 
+    def forget(self, ref: InstanceRef) -> None:
+        """Of what is stored; what is still to be stays."""
+        with self._changed:
+            if ref not in self._unstored:
+                self.drop(ref)
+
     def drop(self, ref: InstanceRef) -> None:
         """Forgets an instance: storing it failed, or it was deleted or replaced."""
         with self._changed:

@@ -7,7 +7,7 @@ sender is told. What is here already with the same content still has to go where
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from farsight.errors import FarsightError, NotFound
 from farsight.model import Arrival, Origin
@@ -15,6 +15,7 @@ from farsight.ports.archive import Archive
 from farsight.ports.cache_book import CacheBook
 from farsight.ports.spool import InMemory
 from farsight.services.offers import Offer, Refusal, examine, is_of_another, same_content
+from farsight.services.pacs_senders import PacsSenders
 from farsight.services.storing import Duplicates
 
 LOG = logging.getLogger("farsight.storing")
@@ -32,16 +33,16 @@ class ModalityStores:
         self,
         archive: Archive,
         book: CacheBook,
-        source_ae_titles: Mapping[str, str],
+        senders: PacsSenders,
         duplicates: Duplicates,
         room: Callable[[int], bool],
         on_data: Callable[[Arrival], None],
     ) -> None:
-        """`source_ae_titles`: of the PACS, whose own instances are cache. `room`: makes room for so
-        many bytes, False where it can't. `on_data`: what has to be sent on."""
+        """`senders`: PACS, whose own instances are cache. `room`: makes room for so many bytes,
+        False where it can't. `on_data`: what has to be sent on."""
         self._archive = archive
         self._book = book
-        self._sources = frozenset(title.strip() for title in source_ae_titles)
+        self._senders = senders
         self._duplicates = duplicates
         self._room = room
         self._on_data = on_data
@@ -51,11 +52,11 @@ class ModalityStores:
         if not self._room(len(data)):
             LOG.error("an instance of %s is refused: no room is left", remote_ae_title)
             return OUT_OF_RESOURCES
-        if remote_ae_title.strip() in self._sources:
-            return SUCCESS
         offer = examine(InMemory(data), None)
         if isinstance(offer, Refusal):
             return SUCCESS  # the archive knows what it can't take
+        if self._senders.name_of(remote_ae_title, offer.ref.series):
+            return SUCCESS
         try:
             return self._beside(offer, remote_ae_title)
         except FarsightError as error:

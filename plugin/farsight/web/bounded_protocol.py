@@ -32,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0  # received
     _field_bytes = 0  # of what is parsed: a head may come in one piece, with what follows it
     _in_head = True
+    _in_message = False  # the parser has begun with one, maybe behind another in one piece
     _head_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -48,7 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _waits_for_request(self) -> bool:
         """Nothing of one has come, and all before is answered and sent."""
-        if self._head_bytes or not self._in_head or self.flow.write_paused:
+        if self._in_message or self._head_bytes or self.flow.write_paused:
             return False
         return not self._is_answering() and not self.transport.is_closing()
 
@@ -90,6 +91,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether an earlier request of this connection is; nothing may be written between."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    def on_message_begin(self) -> None:
+        self._in_message = True
+        super().on_message_begin()
+
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
         super().on_url(url)
@@ -118,6 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._in_message = False
         self._in_head, self._head_bytes, self._field_bytes = True, 0, 0
         super().on_message_complete()
 

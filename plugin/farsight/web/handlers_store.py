@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from farsight.errors import FarsightError, PayloadTooLarge
+from farsight.errors import BadRequest, FarsightError, PayloadTooLarge
 from farsight.ports.spool import Spool, SpooledPart, Spools
 from farsight.ps318.accept import parse_accept
 from farsight.ps318.media_type import Offer as AnswerOffer
@@ -143,6 +143,8 @@ class StoreHandler:
                 limit = f"{most >> 20} MB (Farsight.Stow.MaxPartMegabytes)"
                 raise PayloadTooLarge(f"the body is larger than {limit}")
             spool.write(chunk)
+        if not size:
+            raise BadRequest("the body is empty")
         return spool.end_part()
 
     # ---- storing it

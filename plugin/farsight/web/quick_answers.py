@@ -23,10 +23,19 @@ from farsight.web.wire_form import wire_form
 _LINE = re.compile(rb"GET (/[A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~/,:;=&-]*))? HTTP/1\.1")
 #: What changes how the connection goes on, or says that more comes than the head.
 _OTHERS = frozenset(
-    {"connection", "content-length", "expect", "keep-alive", "transfer-encoding", "upgrade"}
+    (
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+    )
 )
 _MOST_BYTES = 8 << 10
-_MOST_REMEMBERED = 1000
+#: Header blocks, and fields in one: what is remembered takes a few megabytes at most.
+_MOST_REMEMBERED, _MOST_FIELDS = 200, 64
 
 #: A header's names and values as they came, the client's address -> what a request begins with.
 Begin = Callable[[list[tuple[bytes, bytes]], str], Request]
@@ -85,7 +94,7 @@ class QuickAnswers:
         parser = httptools.HttpRequestParser(found)
         try:
             parser.feed_data(b"GET / HTTP/1.1\r\n" + header)
-            if not found.complete:
+            if not found.complete or len(found.fields) > _MOST_FIELDS:
                 return None
             request = self._begin(found.fields, client_address)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, FarsightError):
