@@ -162,7 +162,7 @@ def test_a_body_that_comes_in_pieces(gateway: OrthancProcess, door: str) -> None
         pytest.param(RELATED.format(BOUNDARY), b"", 400, "boundary", id="nothing"),
         pytest.param(RELATED.format(BOUNDARY), b"no delimiter", 400, "no line", id="no delimiter"),
         pytest.param(RELATED.format(BOUNDARY), b"--boundary--\r\n", 400, "nothing", id="no parts"),
-        pytest.param("application/dicom", b"", 409, "", id="an empty file"),
+        pytest.param("application/dicom", b"", 400, "empty", id="an empty file"),
     ],
 )
 def test_what_is_refused_as_a_whole(
