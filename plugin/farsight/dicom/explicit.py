@@ -10,20 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
 from farsight.dicom.elements import DataSet, DicomObject
-from farsight.dicom.encapsulated import fragments_of
 from farsight.dicom.part10 import write_part10
 from farsight.dicom.positions import Element
 from farsight.dicom.scan import UNDEFINED
 from farsight.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, NATIVE
+from farsight.dicom.values_anew import append_fragments, append_value
 from farsight.dicom.writing import (
-    SEQUENCE_END,
     Pieces,
     element_header,
     encapsulated_value,
     item_header,
-    padding,
 )
 from farsight.errors import MalformedDicom, UnsupportedDicom
 
@@ -105,23 +102,14 @@ def _append_element(data_set: DataSet, element: Element, pieces: Pieces) -> int:
         except MalformedDicom:  # not a sequence after all: its bytes, as PS3.5 6.2.2 has them
             del pieces[at + 1 :]
             vr = "UN"
-            length = _append_value(data_set, element, vr, pieces)
+            length = append_value(data_set, element, vr, pieces)
     elif element.undefined:
         undefined = True
-        length = _append_fragments(data_set, element, pieces)
+        length = append_fragments(data_set, element, pieces)
     else:
-        length = _append_value(data_set, element, vr, pieces)
+        length = append_value(data_set, element, vr, pieces)
     pieces[at] = element_header(element.tag, vr, UNDEFINED if undefined else length)
     return len(pieces[at]) + length
-
-
-def _append_value(data_set: DataSet, element: Element, vr: str, pieces: Pieces) -> int:
-    value = data_set.view(element.tag) if vr == "UN" else little_endian(data_set, element)
-    pieces.append(value)
-    if len(value) % 2 == 0:
-        return len(value)
-    pieces.append(padding(vr))
-    return len(value) + 1
 
 
 def _append_items(data_set: DataSet, element: Element, pieces: Pieces) -> int:
@@ -133,15 +121,3 @@ def _append_items(data_set: DataSet, element: Element, pieces: Pieces) -> int:
         pieces[at] = item_header(length)
         total += 8 + length
     return total
-
-
-def _append_fragments(data_set: DataSet, element: Element, pieces: Pieces) -> int:
-    """A value in fragments stays in fragments; only pixel data should be, but others are found."""
-    body = memoryview(data_set.body)
-    word_bytes = word_bytes_of(data_set, element)
-    fragments = fragments_of(data_set.body, element)
-    for at, length in fragments:
-        fragment = swapped(body[at : at + length], word_bytes)
-        pieces += (item_header(length), fragment)
-    pieces.append(SEQUENCE_END)
-    return sum(8 + fragment.length for fragment in fragments) + 8

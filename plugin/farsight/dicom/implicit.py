@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from struct import pack
 
-from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
 from farsight.dicom.elements import DataSet, Instance
-from farsight.dicom.encapsulated import fragments_of
 from farsight.dicom.positions import Element
 from farsight.dicom.scan import UNDEFINED
 from farsight.dicom.transfer_syntax import NATIVE
+from farsight.dicom.values_anew import append_fragments, append_value
 from farsight.dicom.vr import is_private
-from farsight.dicom.writing import SEQUENCE_END, Pieces, item_header, padding
+from farsight.dicom.writing import SEQUENCE_END, Pieces, item_header
 from farsight.errors import MalformedDicom, UnsupportedDicom
 
 
@@ -45,32 +44,22 @@ def _append_element(data_set: DataSet, element: Element, pieces: Pieces) -> int:
     pieces.append(b"")  # the header, once the length is known
     undefined = element.undefined and element.vr != "SQ"
     if undefined:
-        length = _append_fragments(data_set, element, pieces)
+        length = append_fragments(data_set, element, pieces)
     elif element.vr == "SQ":
         try:
             length = _append_items(data_set, element, pieces)
             undefined = is_private(element.tag)
         except MalformedDicom:  # not a sequence after all: its bytes
             del pieces[at + 1 :]
-            length = _append_value(data_set, element, "UN", pieces)
+            length = append_value(data_set, element, "UN", pieces)
         if undefined:
             pieces.append(SEQUENCE_END)
             length += len(SEQUENCE_END)
     else:
-        length = _append_value(data_set, element, element.vr, pieces)
+        length = append_value(data_set, element, element.vr, pieces)
     said = UNDEFINED if undefined else length
     pieces[at] = pack("<HHL", element.tag >> 16, element.tag & 0xFFFF, said)
     return 8 + length
-
-
-def _append_value(data_set: DataSet, element: Element, vr: str, pieces: Pieces) -> int:
-    """What is UN is little endian already (PS3.5 6.2.2)."""
-    value = data_set.view(element.tag) if vr == "UN" else little_endian(data_set, element)
-    pieces.append(value)
-    if len(value) % 2 == 0:
-        return len(value)
-    pieces.append(padding(vr))
-    return len(value) + 1
 
 
 def _append_items(data_set: DataSet, element: Element, pieces: Pieces) -> int:
@@ -82,14 +71,3 @@ def _append_items(data_set: DataSet, element: Element, pieces: Pieces) -> int:
         pieces[at] = item_header(length)
         total += 8 + length
     return total
-
-
-def _append_fragments(data_set: DataSet, element: Element, pieces: Pieces) -> int:
-    """Only pixel data should be in fragments, and none in a native syntax, but others are found."""
-    body = memoryview(data_set.body)
-    word_bytes = word_bytes_of(data_set, element)
-    fragments = fragments_of(data_set.body, element)
-    for at, length in fragments:
-        pieces += (item_header(length), swapped(body[at : at + length], word_bytes))
-    pieces.append(SEQUENCE_END)
-    return sum(8 + fragment.length for fragment in fragments) + len(SEQUENCE_END)
