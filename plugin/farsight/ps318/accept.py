@@ -3,11 +3,20 @@ they share with Content-Type: the way a media type is written."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _MAX_RANGES: Final = 100
+#: Clients send the same few headers again and again; longer ones are read anew.
+_MOST_REMEMBERED_CHARS: Final = 1000
+#: A quoted string, maybe without an end, or the separator.
+_QUOTED_OR: Final = {
+    separator: re.compile(rf'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|{separator}', re.DOTALL)
+    for separator in ",;"
+}
 ANY: Final = "*/*"
 MULTIPART: Final = "multipart/related"
 
@@ -54,11 +63,20 @@ def parse_accept(header: str | None, query_values: Sequence[str] = ()) -> Accept
     space on its way through a query; all are understood. What is no media range at all is passed
     over. Nothing sent, or an empty header, means everything.
     """
+    length = len(header or "") + sum(map(len, query_values))
+    read = _read_accept if length > _MOST_REMEMBERED_CHARS else _remembered_accept
+    return read(header, tuple(query_values))
+
+
+def _read_accept(header: str | None, query_values: tuple[str, ...]) -> Accept:
     from_query = tuple(media_range for text in query_values for media_range in _ranges(text))
     if header is None or not header.strip():
         return (from_query,) if from_query else ((EVERYTHING,),)
     from_header = tuple(_ranges(header))
     return (from_query, from_header) if from_query else (from_header,)
+
+
+_remembered_accept = lru_cache(maxsize=256)(_read_accept)
 
 
 def parse_content_type(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -106,16 +124,10 @@ def _quality(text: str) -> float:
 def _split(text: str, separator: str) -> list[str]:
     """The pieces between separators outside quoted strings (RFC 9110 5.6.4)."""
     pieces: list[str] = []
-    start, quoted, at = 0, False, 0
-    while at < len(text):
-        char = text[at]
-        if quoted and char == "\\":
-            at += 1
-        elif char == '"':
-            quoted = not quoted
-        elif char == separator and not quoted:
-            pieces.append(text[start:at])
-            start = at + 1
-        at += 1
+    start = 0
+    for found in _QUOTED_OR[separator].finditer(text):
+        if found[0] == separator:
+            pieces.append(text[start : found.start()])
+            start = found.end()
     pieces.append(text[start:])
     return pieces
