@@ -18,8 +18,9 @@ from farsight.model import Arrival, InstanceRef, SeriesRef
 
 LOG = logging.getLogger("farsight.archive")
 _MOST_SERIES = 10_000
-#: Events come a moment before the answer to who stores: then that needn't be asked for.
-_PAUSE_S = 0.005
+#: Events come a moment before the answer to who stores: then that needn't be asked for. And each
+#: awakening is a wait for the interpreter, in the way of who stores: several are followed at once.
+_PAUSE_S = 0.02
 
 #: Called on the archive's own thread with instances that others stored, or that are gone.
 Listener = Callable[[InstanceRef], None]
