@@ -182,7 +182,8 @@ class Gateway:
             ),
         )
         roots = settings.ohif_root, settings.root
-        ohif = OhifHandler(settings.ohif_directory, *roots, storing=settings.stow.enabled)
+        build = settings.ohif_directory and _configuration_directory() / settings.ohif_directory
+        ohif = OhifHandler(build, *roots, storing=settings.stow.enabled)
         ohif.check()
         return {"/farsight/": status, settings.ohif_root: ohif}
 

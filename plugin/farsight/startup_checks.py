@@ -28,6 +28,8 @@ REQUIRED_PACKAGES = {
     "imagecodecs": (2024, 9),
 }
 _IMPORTED_AS = {"pillow": "PIL"}
+#: Where Orthanc has Python look for packages.
+_BESIDE_THE_SCRIPT = Path(__file__).parents[1]
 #: SDK functions without which nothing works (all are in python plugin 4.0).
 REQUIRED_SDK = (
     "GetConfiguration",
@@ -57,9 +59,8 @@ def check_packages() -> None:
         return
     wanted = " ".join(f"'{name}>={'.'.join(map(str, REQUIRED_PACKAGES[name]))}'" for name in wrong)
     raise StartRefused(
-        f"Farsight: Python {version} embedded in Orthanc {'; '.join(wrong.values())}. Install "
-        f"with: python{version} -m venv /opt/farsight && /opt/farsight/bin/pip install {wanted}; "
-        f"then start Orthanc with PYTHONPATH=/opt/farsight/lib/python{version}/site-packages"
+        f"Farsight: Python {version} embedded in Orthanc {'; '.join(wrong.values())}. Install with: "
+        f"python{version} -m pip install --target {_BESIDE_THE_SCRIPT} {wanted}"
     )
 
 

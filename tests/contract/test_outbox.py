@@ -117,6 +117,11 @@ def test_dead_letters_come_back_or_go(outbox: Outbox) -> None:
     numbers = promised(outbox, item(1, 1), item(1, 2), item(1, 3))
     outbox.failed(numbers[:1], "refused", 5.0)
     outbox.bury(numbers[:2], "given up")
+    dead = outbox.numbered(numbers[:2])
+    assert [(each.stage, each.attempts, each.due_at) for each in dead] == [
+        (Stage.DEAD, 2, 0.0),
+        (Stage.DEAD, 1, 0.0),
+    ]
     assert numbers_of(outbox.due("pacs", 0, 10)) == numbers[2:]
     assert outbox.counts() == {"pacs": {Stage.DEAD: 2, Stage.WAITING: 1}}
     assert outbox.retry([numbers[0], 999]) == 1

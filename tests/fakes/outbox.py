@@ -111,7 +111,8 @@ class MemoryOutbox:
         self.before("bury")
         with self._lock:
             for parcel in self._those(numbers, _UNDER_WAY):
-                self._put(parcel, stage=Stage.DEAD, error=error)
+                attempts = parcel.attempts + 1
+                self._put(parcel, stage=Stage.DEAD, error=error, attempts=attempts, due_at=0.0)
 
     def retry(self, numbers: Sequence[int]) -> int:
         self.before("retry")

@@ -84,6 +84,8 @@ def test_some_refused(door: str) -> None:
     assert answer.stored == [uid_of(good), uid_of(good)]
     assert answer.nameless == [CANNOT_UNDERSTAND, CANNOT_UNDERSTAND]
     assert answer.headers["Warning"].count("1 not stored (0xC000)") == 2
+    assert "[part 2]" in answer.headers["Warning"]
+    assert "[part 3]" in answer.headers["Warning"]
     assert answer.headers["Warning"].startswith("299 ")
 
 

@@ -303,18 +303,20 @@ class TestChanges:
 
 
 class TestInstallation:
-    def test_not_installed(self, tmp_path: Path) -> None:
+    def test_not_installed(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         ohif = OhifHandler(tmp_path / "a&b")
         ohif.check()
+        assert f"Farsight.Ohif.Directory {tmp_path}/a&b holds no build" in caplog.text
         assert not ohif.installed
         answer = get(ohif, "/ohif/viewer")
         assert answer.status == 404
         assert "npm pack @ohif/app" in text(answer)
         assert "a&amp;b" in text(answer)
 
-    def test_not_configured(self) -> None:
+    def test_not_configured(self, caplog: pytest.LogCaptureFixture) -> None:
         ohif = OhifHandler(None)
         ohif.check()
+        assert not caplog.text
         assert not ohif.installed
         assert "Farsight.Ohif.Directory" in text(get(ohif, "/ohif/"))
 

@@ -44,7 +44,9 @@ def test_versions(
         return
     with pytest.raises(StartRefused, match=rf"'somethingold' {version}, which is older") as said:
         check_packages()
-    assert f"pip install 'somethingold>={'.'.join(map(str, least))}'" in str(said.value)
+    plugin = Path(startup_checks.__file__).parents[1]
+    wanted = f"'somethingold>={'.'.join(map(str, least))}'"
+    assert f"pip install --target {plugin} {wanted}" in str(said.value)
 
 
 def test_an_older_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,9 @@ def test_words_go_into_warnings() -> None:
         "the UID was padded with blanks [1.2.3.2]",
     ]
     assert store_warnings(StoreReport([STORED])) == []
+    unnamed = FailedItem("", "", FailureReason.CANNOT_UNDERSTAND, "not a DICOM file", part=7)
+    (words,) = store_warnings(StoreReport([], [unnamed]))
+    assert words.endswith(": not a DICOM file [part 7]")
 
 
 def test_warnings_stay_few_and_short() -> None:

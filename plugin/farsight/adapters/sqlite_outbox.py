@@ -126,7 +126,8 @@ class SqliteOutbox:
 
     def bury(self, numbers: Sequence[int], error: str) -> None:
         self._each(
-            """UPDATE parcels SET stage = 'dead', error = ?
+            """UPDATE parcels
+            SET stage = 'dead', error = ?, attempts = attempts + 1, due_at = 0
             WHERE number = ? AND stage IN ('waiting', 'sent')""",
             ((error, number) for number in numbers),
         )

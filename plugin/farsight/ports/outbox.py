@@ -103,7 +103,7 @@ class Outbox(Protocol):
         ...
 
     def bury(self, numbers: Sequence[int], error: str) -> None:
-        """WAITING and SENT ones become DEAD."""
+        """WAITING and SENT ones become DEAD: one more attempt failed, and none is due."""
         ...
 
     def retry(self, numbers: Sequence[int]) -> int:

@@ -43,13 +43,20 @@ class StoredItem:
 class FailedItem:
     """One part of the request that is not stored. UIDs: checked ones, "" where they can't be told.
 
-    detail: why, for people; never patient data.
+    detail: why, for people; never patient data. part: its number in the message, from 1 on; 0 where
+    there is none.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     reason: FailureReason
     detail: str = ""
+    part: int = 0
+
+    @property
+    def name(self) -> str:
+        """For people; "" where it has none."""
+        return self.sop_instance_uid or (f"part {self.part}" if self.part else "")
 
     @property
     def is_named(self) -> bool:
@@ -110,13 +117,14 @@ def store_payload(report: StoreReport, offer: Offer) -> bytes:
 
 
 def store_warnings(report: StoreReport) -> list[str]:
-    """Texts for warning.warning_value: every reason with its words, some of the instances by UID.
+    """Texts for warning.warning_value: every reason with its words, and some of the instances by
+    their UID or the number of their part.
 
     At most a handful: what the payload says in codes is complete.
     """
     groups: dict[tuple[FailureReason | WarningReason, str], list[str]] = {}
     for failed in report.failed:
-        groups.setdefault((failed.reason, failed.detail), []).append(failed.sop_instance_uid)
+        groups.setdefault((failed.reason, failed.detail), []).append(failed.name)
     for stored in report.stored:
         if stored.warning_reason is not None:
             key = (stored.warning_reason, stored.detail)
@@ -127,12 +135,12 @@ def store_warnings(report: StoreReport) -> list[str]:
     return said
 
 
-def _words(reason: FailureReason | WarningReason, detail: str, uids: Sequence[str]) -> str:
+def _words(reason: FailureReason | WarningReason, detail: str, names: Sequence[str]) -> str:
     done = "stored with a warning" if isinstance(reason, WarningReason) else "not stored"
     why = f"{MEANINGS[reason]}{detail and ': ' + detail[:_LONGEST_DETAIL]}"
-    known = [uid for uid in uids if uid]
-    names = ", ".join(known[:_MOST_NAMED]) + (" and others" if len(known) > _MOST_NAMED else "")
-    return f"{len(uids)} {done} (0x{reason:04X}), {why}{names and ' [' + names + ']'}"
+    known = [name for name in names if name]
+    some = ", ".join(known[:_MOST_NAMED]) + (" and others" if len(known) > _MOST_NAMED else "")
+    return f"{len(names)} {done} (0x{reason:04X}), {why}{some and ' [' + some + ']'}"
 
 
 def _stored(item: StoredItem) -> Attributes:

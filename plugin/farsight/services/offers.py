@@ -55,12 +55,16 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One that isn't stored. reason: as PS3.18 table I.2-2 has them; the UIDs are "" if unknown."""
+    """One that isn't stored. reason: as PS3.18 table I.2-2 has them; the UIDs are "" if unknown.
+
+    part: its number in the message, from 1 on; 0 where that doesn't tell which it is.
+    """
 
     reason: FailureReason
     why: str
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
+    part: int = 0
 
 
 def examine(part: SpooledPart, study_instance_uid: str | None) -> Offer | Refusal:

@@ -21,7 +21,7 @@ from farsight.web.handlers_prefetch import PrefetchHandler
 from farsight.web.messages import Request, Response
 from farsight.web.retrieve_metrics import exposition
 from farsight.web.routes import READING
-from farsight.web.status_sections import Section
+from farsight.web.status_sections import Section, table_of
 
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 _HTML = (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store"))
@@ -117,23 +117,23 @@ class StatusHandler:
 
     def _page(self) -> str:
         status = self._status()
-        sources = "".join(
-            _row(
+        sources = [
+            _cells(
                 pacs["name"],
                 pacs["ae_title"],
                 pacs["root"],
                 "answers" if pacs["ok"] else pacs["error"],
             )
             for pacs in status["pacs"]
-        )
-        flights = "".join(_flight_row(flight) for flight in self._retrieve.progress())
-        ended = "".join(_flight_row(flight) for flight in self._retrieve.ended()[:10])
+        ]
+        flights = map(_flight_cells, self._retrieve.progress())
+        ended = map(_flight_cells, self._retrieve.ended()[:10])
         megabytes = status["memory_bytes"] / (1 << 20)
         return _PAGE.format(
             version=html.escape(status["version"]),
-            sources=sources or _row("none configured"),
-            flights=flights or _row("none under way"),
-            ended=ended or _row("none yet"),
+            sources=table_of(_PACS_HEADINGS, sources, "none configured"),
+            flights=table_of(_FLIGHT_HEADINGS, flights, "none under way"),
+            ended=table_of(_FLIGHT_HEADINGS, ended, "none yet"),
             memory=f"{megabytes:.1f}",
             sections="\n".join(section.shown() for section in self._others.sections),
         )
@@ -147,41 +147,42 @@ def _pacs_status(pacs: Pacs) -> dict[str, Any]:
     return {"name": pacs.name, "ae_title": pacs.ae_title, "ok": True}
 
 
-def _flight_row(flight: Mapping[str, Any]) -> str:
+_PACS_HEADINGS = ("Name", "AE title", "Its own root", "C-ECHO")
+_FLIGHT_HEADINGS = ("Study, series", "PACS", "Instances", "Rate", "State", "")
+
+
+def _flight_cells(flight: Mapping[str, Any]) -> tuple[str, ...]:
     counts = f"{flight['received']} of {flight['expected'] if flight['expected'] else '?'}"
     rate = f"{flight['rate'] / (1 << 20):.1f} MB/s"
-    return _row(
-        flight["study"],
-        flight["series"],
-        flight["source"],
-        counts,
-        rate,
-        flight["state"],
-        flight["error"] or "",
+    uids = "<br>".join(
+        f"<code>{html.escape(str(flight[level]))}</code>" for level in ("study", "series")
     )
+    others = (flight["source"], counts, rate, flight["state"], flight["error"] or "")
+    return (uids, *_cells(*others))
 
 
-def _row(*cells: object) -> str:
-    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>"
+def _cells(*values: object) -> tuple[str, ...]:
+    return tuple(html.escape(str(value)) for value in values)
 
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Farsight</title>
 <meta http-equiv="refresh" content="5">
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #222 }}
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; color: #222 }}
 table {{ border-collapse: collapse; width: 100%; margin-bottom: 2rem }}
 td, th {{ border-bottom: 1px solid #ddd; padding: .4rem .6rem; text-align: left }}
 td {{ overflow-wrap: anywhere }}
+code {{ font: .75rem/1.4 ui-monospace, monospace }}
 h1 span {{ color: #888; font-size: 1rem; font-weight: normal }}
 </style></head><body>
 <h1>Farsight <span>{version}</span></h1>
 <h2>PACS</h2>
-<table><tr><th>Name</th><th>AE title</th><th>Its own root</th><th>C-ECHO</th></tr>{sources}</table>
+{sources}
 <h2>Retrieves</h2>
-<table><tr><th>Study</th><th>Series</th><th>PACS</th><th>Instances</th><th>Rate</th><th>State</th><th></th></tr>{flights}</table>
+{flights}
 <h2>The last retrieves</h2>
-<table><tr><th>Study</th><th>Series</th><th>PACS</th><th>Instances</th><th>Rate</th><th>State</th><th></th></tr>{ended}</table>
+{ended}
 {sections}
 <p>{memory} MB of instances in memory.
 <a href="/farsight/status">status</a> · <a href="/farsight/retrieves">retrieves</a> ·

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farsight.errors import BadRequest, FarsightError, PayloadTooLarge
 from farsight.ports.spool import Spool, SpooledPart, Spools
@@ -49,11 +49,13 @@ _ASSEMBLED_AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One part of the message, whole. root_type: of the message."""
+    """One part of the message, whole. root_type: of the message. number: its own, from 1 on; 0 of a
+    message that has no parts."""
 
     root_type: str
     what: StorePart
     body: SpooledPart
+    number: int = 0
 
 
 class StoreHandler:
@@ -121,16 +123,18 @@ class StoreHandler:
             return
         reader = MultipartReader(message.boundary, self._limits)
         what: StorePart | Refusal | None = None
+        number = 0
         for chunk in request.chunks():
             for event in reader.feed(chunk):
                 if isinstance(event, PartBegins):
                     message = message.settled_by(event.headers)
-                    what = _announced(message, event.headers)
+                    number += 1
+                    what = _announced(message, event.headers, number)
                 elif isinstance(event, PartData):
                     if isinstance(what, StorePart):
                         spool.write(event.data)
                 elif isinstance(what, StorePart):
-                    yield Received(str(message.root_type), what, spool.end_part())
+                    yield Received(str(message.root_type), what, spool.end_part(), number)
                 elif what is not None:
                     yield what
         reader.close()
@@ -169,16 +173,16 @@ class StoreHandler:
         assembling: Assembling,
     ) -> StoreReport:
         refused = [part for part in parts if isinstance(part, Refusal)]
-        files: list[SpooledPart] = []
+        files: list[tuple[SpooledPart, int]] = []
         for part in parts:
             if isinstance(part, Received):
                 if part.what.kind is PartKind.INSTANCE:
-                    files.append(part.body)
+                    files.append((part.body, part.number))
                 else:
                     assembling.take(part.root_type, part.what, part.body)
-        files += assembling.files()
+        files += [(file, 0) for file in assembling.files()]
         refused += assembling.refused
-        examined = [examine(file, study) for file in files]
+        examined = [_numbered(examine(file, study), number) for file, number in files]
         refused += [one for one in examined if isinstance(one, Refusal)]
         fates = self._service.store([one for one in examined if isinstance(one, Offer)])
         refused += [fate for fate in fates if isinstance(fate, Refusal)]
@@ -186,16 +190,26 @@ class StoreHandler:
         studies = {fate.offer.ref.study_instance_uid for fate in kept}
         return StoreReport(
             [_stored(fate, service_url, assembling) for fate in kept],
-            [FailedItem(r.sop_class_uid, r.sop_instance_uid, r.reason, r.why) for r in refused],
+            [_failed(one) for one in refused],
             f"{service_url}studies/{studies.pop()}" if len(studies) == 1 else "",
         )
 
 
-def _announced(message: StoreRequest, headers: object) -> StorePart | Refusal:
+def _announced(
+    message: StoreRequest, headers: Mapping[str, str], number: int
+) -> StorePart | Refusal:
     try:
-        return parse_store_part(message, headers)  # type: ignore[arg-type]
+        return parse_store_part(message, headers)
     except FarsightError as error:
-        return Refusal(FailureReason.CANNOT_UNDERSTAND, str(error))
+        return Refusal(FailureReason.CANNOT_UNDERSTAND, str(error), part=number)
+
+
+def _numbered(fate: Offer | Refusal, number: int) -> Offer | Refusal:
+    return replace(fate, part=number) if isinstance(fate, Refusal) else fate
+
+
+def _failed(one: Refusal) -> FailedItem:
+    return FailedItem(one.sop_class_uid, one.sop_instance_uid, one.reason, one.why, one.part)
 
 
 def _stored(fate: Kept, service_url: str, assembling: Assembling) -> StoredItem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import logging
 import re
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +37,8 @@ CONTENT_TYPES = {
     ".woff2": "font/woff2",
     ".xml": "application/xml",
 }
+
+LOG = logging.getLogger("farsight.web")
 
 #: Names with a digest of the content in them: webpack's bundles, fonts, WebAssembly modules.
 _HASHED_NAME = re.compile(r"(?:\A|[/.])[0-9a-f]{16}\.[a-z0-9]+\Z")
@@ -92,12 +95,17 @@ class OhifHandler:
     def check(self) -> None:
         """See, once at start, that what is installed can be served at the root.
 
-        A directory without a build is no error: it answers 404 with the way to install one.
+        A directory without a build is no error, it may get one any time: until then 404 is
+        answered, with the way to install one. The log says so.
 
         Raises: OhifBuildUnknown.
         """
-        if self._assets is not None and self._assets.installed:
+        if self._assets is None:
+            return
+        if self._assets.installed:
             self._assets.check()
+        else:
+            LOG.warning("Farsight.Ohif.Directory %s holds no build of OHIF", self._directory)
 
     def __call__(self, request: Request) -> Response:
         """GET and HEAD below the root; the door drops the body for HEAD.

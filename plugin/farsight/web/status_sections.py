@@ -60,11 +60,11 @@ class Section:
             return ""
 
 
-def table_of(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """`rows`: escaped already."""
+def table_of(headings: Sequence[str], rows: Iterable[Sequence[str]], empty: str = "none") -> str:
+    """`rows`: escaped already. `empty`: what stands there without any."""
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows)
-    none = f'<tr><td colspan="{len(headings)}">none</td></tr>'
+    none = f'<tr><td colspan="{len(headings)}">{empty}</td></tr>'
     return f"<table><tr>{head}</tr>{body or none}</table>"
 
 
