@@ -181,9 +181,8 @@ class Gateway:
                 ),
             ),
         )
-        roots = settings.ohif_root, settings.root
         build = settings.ohif_directory and _configuration_directory() / settings.ohif_directory
-        ohif = OhifHandler(build, *roots, storing=settings.stow.enabled)
+        ohif = OhifHandler(build, settings.ohif_root, settings.root, storing=settings.stow.enabled)
         ohif.check()
         return {"/farsight/": status, settings.ohif_root: ohif}
 

@@ -59,8 +59,8 @@ def check_packages() -> None:
         return
     wanted = " ".join(f"'{name}>={'.'.join(map(str, REQUIRED_PACKAGES[name]))}'" for name in wrong)
     raise StartRefused(
-        f"Farsight: Python {version} embedded in Orthanc {'; '.join(wrong.values())}. Install with: "
-        f"python{version} -m pip install --target {_BESIDE_THE_SCRIPT} {wanted}"
+        f"Farsight: Python {version} embedded in Orthanc {'; '.join(wrong.values())}. Install "
+        f"with: python{version} -m pip install --target {_BESIDE_THE_SCRIPT} {wanted}"
     )
 
 
