@@ -90,6 +90,9 @@ class FakeArchive:
     def open(self, ref: InstanceRef) -> StoredObject:
         raise AssertionError("a search never reads")
 
+    def open_at_hand(self, ref: InstanceRef) -> StoredObject | None:
+        raise AssertionError("a search never reads")
+
     def fingerprint(self, series: SeriesRef) -> str:
         raise AssertionError("a search never asks for fingerprints")
 

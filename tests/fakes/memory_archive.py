@@ -132,6 +132,9 @@ class MemoryArchive:
         identity = hashlib.sha256(part10).hexdigest() if self.in_pieces else None
         return CountedFile(part10, identity, self.pieces)
 
+    def open_at_hand(self, ref: InstanceRef) -> CountedFile | None:
+        return self.open(ref) if ref in self.stored else None
+
     def fingerprint(self, series: SeriesRef) -> str:
         with self._lock:
             of_it = sorted((ref.sop_instance_uid, data) for ref, data in self.stored.items())

@@ -9,8 +9,9 @@ import pytest
 
 from corpus import CorpusFile, manifest, requires_corpus
 from farsight.dicom import head as head_module
+from farsight.dicom.elements import DicomHead, DicomObject
 from farsight.dicom.far_body import FarBody
-from farsight.dicom.head import head_of
+from farsight.dicom.head import head_in, head_of
 from farsight.dicom.part10 import parse_object
 from farsight.errors import FarsightError, MalformedDicom
 from farsight.ps318.dicom_json import object_json
@@ -44,6 +45,8 @@ def agrees(data: bytes) -> bool:
     except MalformedDicom:
         whole = None
     file = Counted(data).body()
+    if whole is not None and (inner := head_in(whole)) is not None:
+        assert_same(inner, whole, file)
     try:
         head = head_of(file)
     except MalformedDicom:
@@ -52,6 +55,11 @@ def agrees(data: bytes) -> bool:
     if head is None:
         return False
     assert whole is not None, "what can't be read has no head"
+    assert_same(head, whole, file)
+    return True
+
+
+def assert_same(head: DicomHead, whole: DicomObject, file: FarBody) -> None:
     assert object_json(head, ROOT) == object_json(whole, ROOT)
     assert head.transfer_syntax_uid == whole.transfer_syntax_uid
     for tag in head.left_out:
@@ -62,7 +70,6 @@ def agrees(data: bytes) -> bool:
             head.view(tag)
     if PIXELS in head.left_out:
         assert _index(head, file) == _index(whole, None)
-    return True
 
 
 def _index(instance: Any, file: FarBody | None) -> object:
@@ -79,6 +86,23 @@ def test_real_files(file: CorpusFile, monkeypatch: pytest.MonkeyPatch) -> None:
     agrees(data)
     monkeypatch.setattr(head_module, "_STEP_BYTES", 777)  # what is cut is cut in many places
     agrees(data)
+
+
+def test_what_is_in_a_file_that_was_read_whole() -> None:
+    """All before the pixels, and not a byte of them; where something comes behind them, nothing."""
+    whole = parse_object(slice_bytes(1, _large))
+    head = head_in(whole)
+    assert head is not None
+    assert head.left_out == {PIXELS}
+    assert len(head.body) == whole.elements[PIXELS].value_offset < 5_000
+
+    def trail(made: Any) -> None:
+        _large(made)
+        made.add_new(0xFFFCFFFC, "OB", b"\1" * 10)
+
+    assert head_in(parse_object(slice_bytes(1, trail))) is None
+    small = parse_object(slice_bytes(1, lambda made: setattr(made, "PixelData", bytes(100))))
+    assert head_in(small) is None, "it is no longer than its head"
 
 
 @pytest.mark.parametrize("table", [False, True])

@@ -10,7 +10,6 @@ from farsight.dicom.elements import DicomObject
 from farsight.dicom.part10 import parse_object
 from farsight.model import InstanceRef
 from farsight.services.memory_tier import MemoryTier
-from farsight.services.open_instance import OpenInstance
 from sample_files import ct_slice
 
 
@@ -52,21 +51,6 @@ def test_what_the_archive_lost_is_stored_again() -> None:
     tier.mark_stored(ref)
     tier.drop(ref)
     assert tier.resident_bytes == 0
-
-
-def test_few_files_are_kept_open_the_latest_used() -> None:
-    tier = MemoryTier(1 << 20)
-    opened = {ref: OpenInstance(found) for ref, found in map(instance, range(1, 12))}
-    first, *_ = refs = list(opened)
-    for ref in refs:
-        tier.keep_open(ref, opened[ref])
-        tier.opened(first)
-    assert [ref for ref in refs if tier.opened(ref) is opened[ref]] == [first, *refs[4:]]
-    assert tier.resident_bytes == 0
-    tier.discard(first, OpenInstance(opened[first].header))
-    assert tier.opened(first) is opened[first], "another one"
-    tier.discard(first, opened[first])
-    assert tier.opened(first) is None
 
 
 def test_only_what_is_stored_is_forgotten() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from farsight.adapters.openat2 import open_cached
 from farsight.adapters.storage_area import Attachment, StorageArea, StorageError
 from multi_frame import slice_bytes
 
@@ -80,6 +81,36 @@ def test_a_file_that_shrinks(tmp_path: Path, path: Path) -> None:
     os.truncate(path, 1000)
     with pytest.raises(StorageError, match="ends too early"):
         stored.read(0, len(DATA))
+
+
+def test_a_file_is_opened_without_a_wait_or_not_at_all(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area, known = StorageArea(tmp_path), Attachment(NAME, len(DATA))
+    assert area.open(known) is not None
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        found = area.open_at_hand(known)
+        assert found is None or found.read(0, len(DATA)) == DATA, "not every system can tell"
+        del found
+    assert area.open_at_hand(Attachment("../../etc/passwd", len(DATA))) is None
+    assert area.open_at_hand(Attachment(NAME, len(DATA), is_file=False)) is None
+    with monkeypatch.context() as patched:
+        patched.setattr("farsight.adapters.openat2._syscall", lambda *_: -1)
+        assert area.open_at_hand(known) is None
+    path.unlink()
+    assert area.open_at_hand(known) is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(
+    tuple(map(int, os.uname().release.split(".")[:2])) < (5, 12), reason="needs Linux 5.12"
+)
+def test_what_was_just_opened_is_opened_without_a_wait(path: Path) -> None:
+    assert path.read_bytes() == DATA
+    descriptor = open_cached(str(path))
+    assert descriptor is not None
+    os.close(descriptor)
 
 
 def test_what_the_system_has_in_memory_is_at_hand(tmp_path: Path, path: Path) -> None:

@@ -1,21 +1,26 @@
-"""What Orthanc's index knows of a stored study, series or instance, as DICOM JSON."""
+"""What Orthanc's index knows of what is stored: how it is asked, and its answers as DICOM JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from farsight.model import Attributes, JsonAttribute, Level
+from farsight.model import Attributes, IdentifierKey, JsonAttribute, Level
 
 GetJson = Callable[[str], Any]
 
 _NUMBERS = frozenset({"IS", "US", "UL", "SS", "SL"})
 _DECIMALS = frozenset({"DS", "FL", "FD"})
 _NOT_SPLIT = frozenset({"LT", "ST", "UT", "UR", "PN"})
-
-
+#: Keys on which Orthanc matches exactly as the standard says; the others are matched by the search.
+_NARROWING = {
+    "0020000D": "StudyInstanceUID",
+    "0020000E": "SeriesInstanceUID",
+    "00080018": "SOPInstanceUID",
+    "00080020": "StudyDate",
+}
 #: Main tags that every Orthanc keeps at a level: one that a resource lacks is empty, not unknown.
 _ALWAYS_KEPT = {
     Level.STUDY: (
@@ -29,6 +34,11 @@ _ALWAYS_KEPT = {
     ),
     Level.IMAGE: ("InstanceNumber", "NumberOfFrames"),
 }  # fmt: skip
+
+
+def narrowing_query(keys: Iterable[IdentifierKey]) -> dict[str, str]:
+    """For `tools/find`: what leaves out nothing that matches."""
+    return {_NARROWING[key.tag]: key.value for key in keys if key.value and key.tag in _NARROWING}
 
 
 def local_row(level: Level, resource: Mapping[str, Any], get_json: GetJson) -> Attributes:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from farsight.adapters import orthanc_lookup
 from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import ArchiveIndex, StoredInstance
-from farsight.adapters.archive_rows import local_row
+from farsight.adapters.archive_rows import local_row, narrowing_query
 from farsight.adapters.storage_area import (
     Attachment,
     StorageArea,
@@ -36,13 +36,6 @@ from farsight.ports.archive import Kept, StoredObject
 LOG = logging.getLogger("farsight.archive")
 
 _ORTHANC_LEVELS = {Level.STUDY: "Study", Level.SERIES: "Series", Level.IMAGE: "Instance"}
-#: Keys on which Orthanc matches exactly as the standard says; the others are matched by the search.
-_NARROWING = {
-    "0020000D": "StudyInstanceUID",
-    "0020000E": "SeriesInstanceUID",
-    "00080018": "SOPInstanceUID",
-    "00080020": "StudyDate",
-}
 
 
 class OrthancArchive:
@@ -184,6 +177,12 @@ class OrthancArchive:
             LOG.warning("instance %s: %s; Orthanc is asked for it", ref.sop_instance_uid, error)
         return StoredBytes(self._read_by_rest(ref, resource_id))
 
+    def open_at_hand(self, ref: InstanceRef) -> StoredFile | None:
+        """See ports.Archive."""
+        resource_id = self._index.resource_id(ref)
+        attachment = None if resource_id is None else self._index.attachment(resource_id)
+        return None if attachment is None else self._storage.open_at_hand(attachment)
+
     def _resource_id(self, ref: InstanceRef) -> str:
         """The index is behind by a moment: before something counts as gone, Orthanc is asked."""
         self._make_known(ref.study_instance_uid)
@@ -293,7 +292,6 @@ class OrthancArchive:
         self, level: Level, keys: Sequence[IdentifierKey], *, max_rows: int | None = None
     ) -> Sequence[Attributes]:
         """See ports.Archive."""
-        narrowing = [key for key in keys if key.value and key.tag in _NARROWING]
-        query = {_NARROWING[key.tag]: key.value for key in narrowing}
+        query = narrowing_query(keys)
         found = rest.find(_ORTHANC_LEVELS[level], query, limit=max_rows or rest.NO_LIMIT)
         return [local_row(level, resource, rest.get_json) for resource in found]

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from farsight.adapters.openat2 import open_cached
 from farsight.errors import ArchiveError
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -110,10 +111,9 @@ class StorageArea:
 
         Raises: StorageError where it is there and can't be read.
         """
-        uuid = attachment.uuid
-        if not attachment.is_file or not _UUID.match(uuid):
+        path = self._path(attachment)
+        if path is None:
             return None
-        path = f"{self._directory}/{uuid[:2]}/{uuid[2:4]}/{uuid}"
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -122,6 +122,19 @@ class StorageArea:
             raise StorageError(f"a stored file can't be opened: {_name(error)}") from error
         stored = StoredFile(descriptor, attachment)
         return stored if _is_plain(stored, descriptor) else None
+
+    def open_at_hand(self, attachment: Attachment) -> StoredFile | None:
+        """One that was opened before, where no disk has to be waited for; it isn't looked at again:
+        what has that UUID doesn't change."""
+        path = self._path(attachment)
+        descriptor = None if path is None else open_cached(path)
+        return None if descriptor is None else StoredFile(descriptor, attachment)
+
+    def _path(self, attachment: Attachment) -> str | None:
+        uuid = attachment.uuid
+        if not attachment.is_file or not _UUID.match(uuid):
+            return None
+        return f"{self._directory}/{uuid[:2]}/{uuid[2:4]}/{uuid}"
 
     def free_bytes(self) -> int | None:
         """What others than root may still write; None where there is no such directory."""

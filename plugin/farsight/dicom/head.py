@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from farsight.dicom.elements import DicomHead
+from farsight.dicom.elements import DicomHead, DicomObject
 from farsight.dicom.encapsulated import ITEM_LITTLE
 from farsight.dicom.far_body import FarBody
 from farsight.dicom.part10 import check_guess, opening, span_of
@@ -28,6 +28,8 @@ _MOST_LEFT_OUT: Final = 16
 _BULK_VRS: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 #: The Extended Offset Table and its lengths are needed to find frames.
 _ALWAYS_KEPT: Final = frozenset((0x7FE00001, 0x7FE00002))
+#: Pixel Data, Float Pixel Data, Double Float Pixel Data.
+_PIXELS: Final = frozenset((PIXEL_DATA, 0x7FE00008, 0x7FE00009))
 #: What an image is shown with: its ICC profile, palettes and overlay planes. Kept up to a size that
 #: a palette never has, nor the planes of a single frame.
 _ICC_PROFILE: Final = 0x00282000
@@ -57,6 +59,22 @@ def head_of(file: FarBody) -> DicomHead | None:
     if guessed:
         check_guess(head)
     return head
+
+
+def head_in(whole: DicomObject) -> DicomHead | None:
+    """The head of a file that was read whole, in no time; None where that isn't all before its
+    pixels."""
+    tag = max(whole.elements, key=lambda each: whole.elements[each].value_offset, default=0)
+    if tag not in _PIXELS or whole.body is not whole.data:
+        return None
+    pixels = whole.elements[tag]
+    if pixels.vr not in _BULK_VRS or (pixels.length < _LEAST_LEFT_OUT and not pixels.undefined):
+        return None
+    stop = pixels.value_offset
+    span = Span(whole.dataset_offset, stop, whole.implicit, whole.big_endian)
+    scanner = Scanner(whole.data[:stop])
+    syntax = whole.transfer_syntax_uid
+    return DicomHead(scanner, span, syntax, dict(whole.elements), frozenset((tag,)))
 
 
 @dataclass

@@ -116,6 +116,13 @@ class Archive(Protocol):
         """
         ...
 
+    def open_at_hand(self, ref: InstanceRef) -> StoredObject | None:
+        """The object if `open` gave it before, where nothing has to be waited for.
+
+        Only what has the identity of one that was read counts: it isn't looked at again.
+        """
+        ...
+
     def fingerprint(self, series: SeriesRef) -> str:
         """Another one whenever other instances, or other bytes under the same UIDs, are stored.
 

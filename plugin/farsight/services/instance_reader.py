@@ -42,10 +42,12 @@ class InstanceReader:
         return fewer
 
     def at_hand(self, ref: InstanceRef) -> OpenInstance | None:
-        """The instance if it is in memory, or its file was read lately. Never blocks."""
+        """The instance if it is in memory, or in a file that was read before and that the system
+        needn't ask a disk for. Never blocks."""
         if not self._is_followed(ref):
             return None
-        found = self._tier.opened(ref)
+        whole = self._tier.get(ref)
+        found = self._stored.at_hand(ref) if whole is None else OpenInstance(whole)
         if found is not None:
             self._in_use.used(ref.series)
         return found

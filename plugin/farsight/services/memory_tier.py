@@ -4,8 +4,6 @@ Laws:
 - Bytes held never exceed the budget, but for one object that alone is larger.
 - What isn't stored yet is never evicted; whoever adds more waits until something is stored.
 - What is stored goes by least recent use.
-
-Of what is too large to be kept there may be an open file instead, and what was found out of it.
 """
 
 from __future__ import annotations
@@ -15,10 +13,6 @@ from collections import OrderedDict
 
 from farsight.dicom.elements import DicomObject
 from farsight.model import InstanceRef, SeriesRef
-from farsight.services.open_instance import OpenInstance
-
-#: Each keeps a descriptor, and the room on the disk until it is told to be gone.
-_MOST_OPEN = 8
 
 
 class MemoryTier:
@@ -31,7 +25,6 @@ class MemoryTier:
         self._unstored: dict[InstanceRef, DicomObject] = {}
         self._series: dict[SeriesRef, set[str]] = {}
         self._bytes = 0
-        self._opened: OrderedDict[InstanceRef, OpenInstance] = OrderedDict()
 
     @property
     def resident_bytes(self) -> int:
@@ -102,23 +95,6 @@ class MemoryTier:
                 self._stored[ref] = instance
                 self._changed.notify_all()
 
-    def keep_open(self, ref: InstanceRef, instance: OpenInstance) -> None:
-        """One that is read in pieces out of its file."""
-        with self._changed:
-            self._opened[ref] = instance
-            self._opened.move_to_end(ref)
-            if len(self._opened) > _MOST_OPEN:
-                self._opened.popitem(last=False)
-
-    def opened(self, ref: InstanceRef) -> OpenInstance | None:
-        """One that was kept open, or is here in whole. Counts as a use."""
-        with self._changed:
-            if (found := self._opened.get(ref)) is not None:
-                self._opened.move_to_end(ref)
-                return found
-        whole = self.get(ref)
-        return None if whole is None else OpenInstance(whole)
-
     def forget(self, ref: InstanceRef) -> None:
         """Of what is stored; what is still to be stays."""
         with self._changed:
@@ -128,19 +104,14 @@ class MemoryTier:
     def drop(self, ref: InstanceRef) -> None:
         """Forgets an instance: storing it failed, or it was deleted or replaced."""
         with self._changed:
-            self._opened.pop(ref, None)
             instance = self._unstored.pop(ref, None) or self._stored.pop(ref, None)
             if instance is not None:
                 self._discount(ref, len(instance.data))
                 self._changed.notify_all()
 
-    def discard(self, ref: InstanceRef, instance: DicomObject | OpenInstance) -> None:
-        """Forgets what add_stored or keep_open took, unless it is another by now."""
+    def discard(self, ref: InstanceRef, instance: DicomObject) -> None:
+        """Forgets what add_stored took, unless it is another by now."""
         with self._changed:
-            if isinstance(instance, OpenInstance):
-                if self._opened.get(ref) is instance:
-                    del self._opened[ref]
-                return
             if self._stored.get(ref) is instance:
                 del self._stored[ref]
                 self._discount(ref, len(instance.data))

@@ -1,13 +1,14 @@
-"""What is remembered of a large file, so that a frame of it costs a frame."""
+"""What is remembered of a file, so that a frame of it costs a frame."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from farsight.dicom.elements import DicomHead
+from farsight.dicom.elements import DicomHead, DicomObject
 from farsight.dicom.far_body import FarBody
-from farsight.dicom.head import head_of
+from farsight.dicom.head import head_in, head_of
 from farsight.dicom.positions import Element
 from farsight.errors import FarsightError
 from farsight.ports.archive import StoredObject
@@ -15,6 +16,7 @@ from farsight.ps318.frames import (
     PIXELS,
     EncapsulatedFrames,
     FrameIndex,
+    found_frames,
     frame_index,
     known_frames,
 )
@@ -28,7 +30,7 @@ _WORTH_KEEPING = 64
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """`frames`: where they are, if that isn't told by the head. is_kept: with the instance."""
+    """`frames`: where they are, if there are any. is_kept: with the instance."""
 
     head: DicomHead
     frames: FrameIndex | None
@@ -73,7 +75,19 @@ def outline_of(stored: StoredObject, kept: bytes | None) -> Outline | None:
     element = _in_fragments(head)
     if record is not None and element is not None and element.value_offset == record.start:
         return Outline(head, known_frames(head, record.frames), is_kept=True)
-    return Outline(head, None if element is None else _frames(head, file), is_kept=False)
+    return Outline(head, _frames(lambda: frame_index(head, file=file)), is_kept=False)
+
+
+def outline_in(whole: DicomObject) -> Outline | None:
+    """Of an image that was read whole; None where it takes that to tell. Raises: MalformedDicom."""
+    if not any(tag in whole.elements for tag in PIXELS):
+        return None
+    data = memoryview(whole.data)
+    file = FarBody(lambda start, length: bytes(data[start : start + length]), len(data))
+    head = head_in(whole) or head_of(file)
+    if head is None:
+        return None
+    return Outline(head, _frames(lambda: found_frames(whole)), is_kept=False)
 
 
 def _in_fragments(head: DicomHead) -> Element | None:
@@ -82,9 +96,9 @@ def _in_fragments(head: DicomHead) -> Element | None:
     return head.elements[tag] if tag in head.left_out and head.elements[tag].undefined else None
 
 
-def _frames(head: DicomHead, file: FarBody) -> FrameIndex | None:
-    """Found by a walk along the fragments; what is wrong with them is told to who asks for one."""
+def _frames(find: Callable[[], FrameIndex]) -> FrameIndex | None:
+    """What is wrong with them is told to who asks for one."""
     try:
-        return frame_index(head, file=file)
+        return find()
     except FarsightError:
         return None

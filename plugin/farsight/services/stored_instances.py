@@ -17,7 +17,7 @@ from farsight.ports.archive import Archive, StoredObject
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.object_file import FileSize, ObjectFile, file_of
 from farsight.services.open_instance import OpenInstance
-from farsight.services.outline import Outline, outline_of
+from farsight.services.outline import Outline, outline_in, outline_of
 
 #: Larger files are not read whole to answer for a part of them.
 LARGE_BYTES = 4 << 20
@@ -34,7 +34,7 @@ class StoredInstances:
     def __init__(
         self, archive: Archive, tier: MemoryTier, max_outline_bytes: int = 64 << 20
     ) -> None:
-        """`max_outline_bytes`: what the outlines of large files may weigh together."""
+        """`max_outline_bytes`: what the outlines of files may weigh together."""
         self._archive = archive
         self._tier = tier
         self._max_outline_bytes = max_outline_bytes
@@ -74,15 +74,26 @@ class StoredInstances:
         stored = self._archive.open(ref)
         outline = self._outline(ref, stored) if stored.size > LARGE_BYTES else None
         if outline is not None:
-            opened = OpenInstance(outline.head, stored, outline.frames)
-            self._tier.keep_open(ref, opened)
-            self._check(ref, opened, version)
-            return opened
+            return OpenInstance(outline.head, stored, outline.frames)
         try:
-            data = stored.read(0, stored.size)
+            whole = parse_object(stored.read(0, stored.size))
         except ArchiveError:
-            data = self._archive.read(ref)  # which may know another way
-        return OpenInstance(self._remembered(ref, parse_object(data), version))
+            whole = parse_object(self._archive.read(ref))  # which may know another way
+        else:
+            self._note(stored, whole)
+        return OpenInstance(self._remembered(ref, whole, version))
+
+    def at_hand(self, ref: InstanceRef) -> OpenInstance | None:
+        """The same of a file of which the outline is known. Never blocks; never raises."""
+        stored = self._archive.open_at_hand(ref)
+        if stored is None or stored.identity is None:
+            return None
+        with self._lock:
+            outline = self._outlines.get(stored.identity)
+            if outline is None:
+                return None
+            self._outlines.move_to_end(stored.identity)
+        return OpenInstance(outline.head, stored, outline.frames)
 
     def header(self, ref: InstanceRef) -> Instance:
         """The instance for its metadata: long values may be left out. Memory keeps what it has."""
@@ -97,13 +108,9 @@ class StoredInstances:
     def _remembered(self, ref: InstanceRef, found: DicomObject, version: int) -> DicomObject:
         """`version`: of its series before it was read."""
         self._tier.add_stored(ref, found)
-        self._check(ref, found, version)
+        if self._archive.series_version(ref.series) != version:  # replaced or deleted meanwhile
+            self._tier.discard(ref, found)
         return found
-
-    def _check(self, ref: InstanceRef, kept: DicomObject | OpenInstance, version: int) -> None:
-        """What was replaced or deleted while it was read isn't kept."""
-        if self._archive.series_version(ref.series) != version:
-            self._tier.discard(ref, kept)
 
     def when_walked(self, tell: Callable[[SeriesRef], None]) -> None:
         """See InstanceReader.when_walked."""
@@ -137,6 +144,12 @@ class StoredInstances:
                 for tell in self._walked:
                     tell(ref.series)
         return outline
+
+    def _note(self, stored: StoredObject, whole: DicomObject) -> None:
+        """What `at_hand` needs."""
+        outline = outline_in(whole)
+        if stored.identity is not None and outline is not None:
+            self._keep(stored.identity, outline)
 
     def _keep(self, identity: str, outline: Outline) -> None:
         with self._lock:
