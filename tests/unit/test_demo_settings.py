@@ -81,6 +81,7 @@ def test_the_configuration_is_one_that_farsight_accepts(tmp_path) -> None:
             "FARSIGHT_PASSWORD": "p",
             "PACS": "MAIN@pacs.example.org:104",
             "RETRIEVE": "c-move",
+            "FORWARD_TO": "main",
             "WEB_PORT": "9043",
         }
     )
@@ -94,6 +95,14 @@ def test_the_configuration_is_one_that_farsight_accepts(tmp_path) -> None:
     ]
     assert (settings.http.bind, settings.http.port) == ("0.0.0.0", 9043)
     assert settings.ohif_directory == tmp_path / "dist"
+    assert settings.stow.forward_to == ("main",)
+
+
+def test_nobody_is_sent_anything_unasked() -> None:
+    assert read_run_settings({}).forward_to == ()
+    assert read_run_settings({"FORWARD_TO": " pacs,"}).forward_to == ("pacs",)
+    with pytest.raises(SettingRefused, match="must be of main, other"):
+        read_run_settings({"PACS": "MAIN@a:104,OTHER@b:104", "FORWARD_TO": "pacs"})
 
 
 def test_a_taken_port_names_who_has_it() -> None:

@@ -150,12 +150,11 @@ def _welcome(settings: RunSettings) -> str:
         f"  Status            {full}/farsight/",
         f"  Orthanc Explorer  {orthanc}/app/explorer.html",
         f"  PACS              {behind or f'the demo PACS at 127.0.0.1:{settings.demo_pacs_port}'}",
+        f"  AE title          {GATEWAY_AE_TITLE}, port {settings.dicom_port}",
         f"  Logs              {settings.state_directory / 'log'}",
     ]
     if settings.pacs:
-        lines.append(
-            f"  The PACS must know {GATEWAY_AE_TITLE} at this machine, port {settings.dicom_port}."
-        )
+        lines.append("  The PACS must know that AE title at this machine, and that port.")
     return "\n".join([*lines, "", "  Ctrl-C stops it.", ""])
 
 

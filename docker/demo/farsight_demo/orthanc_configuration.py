@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from farsight_demo.run_settings import DEMO_AE_TITLE, RemotePacs, RunSettings
+from farsight_demo.run_settings import DEMO_AE_TITLE, DEMO_NAME, RemotePacs, RunSettings
 
 GATEWAY_AE_TITLE = "FARSIGHT"
 LOADER_AE_TITLE = "LOADER"
@@ -16,7 +16,7 @@ Configuration = dict[str, Any]
 
 def remote_pacs(settings: RunSettings) -> tuple[RemotePacs, ...]:
     """The PACS that the gateway asks: those named, or the demo's own."""
-    demo = RemotePacs("pacs", DEMO_AE_TITLE, "127.0.0.1", settings.demo_pacs_port)
+    demo = RemotePacs(DEMO_NAME, DEMO_AE_TITLE, "127.0.0.1", settings.demo_pacs_port)
     return settings.pacs or (demo,)
 
 
@@ -53,6 +53,7 @@ def gateway_configuration(settings: RunSettings, plugin: Path, ohif_dist: Path) 
             "Pacs": {
                 one.name: {"Retrieve": settings.retrieve, "MaxAssociations": 3} for one in pacs
             },
+            "Stow": {"ForwardTo": list(settings.forward_to)},
             "Ohif": {"Directory": str(ohif_dist)},
         },
     }

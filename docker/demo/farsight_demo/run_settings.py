@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 RETRIEVE_MODES = ("auto", "c-get", "c-move")
-DEMO_AE_TITLE = "PACS"
+DEMO_NAME, DEMO_AE_TITLE = "pacs", "PACS"
 _PACS = re.compile(
     r"(?P<aet>[^@\\,]{1,16})@(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(?P<port>\d+)"
 )
@@ -34,7 +34,8 @@ class RemotePacs:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """pacs: empty for the demo's own. user: empty where nobody is asked for a password."""
+    """pacs: empty for the demo's own. forward_to: names of those that what is stored is sent on to.
+    user: empty where nobody is asked for a password."""
 
     http_port: int
     web_port: int
@@ -44,6 +45,7 @@ class RunSettings:
     bind: str
     retrieve: str
     pacs: tuple[RemotePacs, ...]
+    forward_to: tuple[str, ...]
     user: str
     password: str
 
@@ -67,6 +69,7 @@ def read_run_settings(environment: Mapping[str, str]) -> RunSettings:
 
     Raises: SettingRefused.
     """
+    pacs = _all_pacs(environment.get("PACS", ""))
     settings = RunSettings(
         http_port=_port(environment, "HTTP_PORT", 8042),
         web_port=_port(environment, "WEB_PORT", 8043),
@@ -75,7 +78,8 @@ def read_run_settings(environment: Mapping[str, str]) -> RunSettings:
         state_directory=Path(environment.get("STATE_DIR") or ".state").resolve(),
         bind=_bind(environment),
         retrieve=_retrieve(environment),
-        pacs=_all_pacs(environment.get("PACS", "")),
+        pacs=pacs,
+        forward_to=_forward_to(environment.get("FORWARD_TO", ""), pacs),
         user=environment.get("FARSIGHT_USER", ""),
         password=environment.get("FARSIGHT_PASSWORD", ""),
     )
@@ -125,6 +129,15 @@ def _all_pacs(value: str) -> tuple[RemotePacs, ...]:
         host = match["host"].strip("[]")
         found.append(RemotePacs(name, match["aet"].strip(), host, int(match["port"])))
     return tuple(found)
+
+
+def _forward_to(value: str, pacs: Sequence[RemotePacs]) -> tuple[str, ...]:
+    known = [one.name for one in pacs] or [DEMO_NAME]
+    names = tuple(filter(None, (part.strip() for part in value.split(","))))
+    for name in names:
+        if name not in known:
+            raise SettingRefused("FORWARD_TO", name, "must be of " + ", ".join(known))
+    return names
 
 
 def _refuse_shared_ports(settings: RunSettings) -> None:
