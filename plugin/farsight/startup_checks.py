@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -58,9 +59,10 @@ def check_packages() -> None:
     if not wrong:
         return
     wanted = " ".join(f"'{name}>={'.'.join(map(str, REQUIRED_PACKAGES[name]))}'" for name in wrong)
+    directory = shlex.quote(str(_BESIDE_THE_SCRIPT))
     raise StartRefused(
         f"Farsight: Python {version} embedded in Orthanc {'; '.join(wrong.values())}. Install "
-        f"with: python{version} -m pip install --target {_BESIDE_THE_SCRIPT} {wanted}"
+        f"with: python{version} -m pip install --upgrade --target {directory} {wanted}"
     )
 
 

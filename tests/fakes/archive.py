@@ -90,6 +90,9 @@ class FakeArchive:
     def open(self, ref: InstanceRef) -> StoredObject:
         raise AssertionError("a search never reads")
 
+    def identity_at_hand(self, ref: InstanceRef) -> str | None:
+        raise AssertionError("a search never reads")
+
     def open_at_hand(self, ref: InstanceRef) -> StoredObject | None:
         raise AssertionError("a search never reads")
 

@@ -132,6 +132,9 @@ class MemoryArchive:
         identity = hashlib.sha256(part10).hexdigest() if self.in_pieces else None
         return CountedFile(part10, identity, self.pieces)
 
+    def identity_at_hand(self, ref: InstanceRef) -> str | None:
+        return self.open(ref).identity if ref in self.stored else None
+
     def open_at_hand(self, ref: InstanceRef) -> CountedFile | None:
         return self.open(ref) if ref in self.stored else None
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pydicom.examples
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian
 
 from corpus import CorpusFile, manifest, requires_corpus
 from fakes.memory_archive import MemoryArchive
@@ -18,8 +20,10 @@ from farsight.services.stored_instances import LARGE_BYTES, StoredInstances
 from multi_frame import encapsulated, frame_of, slice_bytes
 from sample_files import instance_uid, series_uid, study_uid
 
+Change = Callable[[Any], None]
 REF = InstanceRef(study_uid(), series_uid(), instance_uid(1))
 FRAMES, SIZE = 300, 20_000
+THIRD = b"\3" * (64 * 64 * 2)
 LARGE = encapsulated(FRAMES, SIZE, table=True)
 
 
@@ -47,12 +51,33 @@ def native(made: Any) -> None:
     made.PixelData = b"".join(bytes([number]) * (64 * 64 * 2) for number in (1, 2, 3))
 
 
+def behind_much(made: Any) -> None:
+    """As MR functional imaging has it: few pixels behind a long private header."""
+    native(made)
+    made.add_new(0x00290010, "LO", "SIEMENS CSA HEADER")
+    made.add_new(0x00291020, "OB", b"\x0c" * 150_000)
+
+
+def between_much(made: Any) -> None:
+    behind_much(made)
+    made.add_new(0x7FE10010, "LO", "FARSIGHT TEST")
+    made.add_new(0x7FE11001, "OB", b"\xaa" * 90_000)
+
+
+def with_a_lut(made: Any) -> None:
+    """Whose data is told to be OW or US by its descriptor, while the head is made."""
+    behind_much(made)
+    made.add_new(0x00283002, "US", [256, 0, 8])
+    made.add_new(0x00283006, "OW", bytes(512))
+    made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+
 @pytest.mark.parametrize(
     ("data", "number", "frame"),
     [
         (LARGE, 200, frame_of(200, SIZE)),
         (encapsulated(30, SIZE), 7, frame_of(7, SIZE)),
-        (slice_bytes(1, native), 3, b"\3" * (64 * 64 * 2)),
+        (slice_bytes(1, native), 3, THIRD),
     ],
     ids=["large", "small", "native"],
 )
@@ -67,6 +92,36 @@ def test_what_was_opened_before(data: bytes, number: int, frame: bytes) -> None:
     assert isinstance(found.header, DicomHead)
     assert frame_at_hand(found, number) == frame
     assert read_bytes(archive) == len(frame)
+
+
+@pytest.mark.parametrize("change", [behind_much, between_much, with_a_lut])
+@pytest.mark.parametrize("shorter", [False, True])
+def test_pixels_that_lie_elsewhere_in_the_head(change: Change, shorter: bool) -> None:
+    def made_so(made: Any) -> None:
+        change(made)
+        if shorter:
+            made.NumberOfFrames, made.PixelData = 1, THIRD
+
+    _, service = archive_with(slice_bytes(1, made_so))
+    number = 1 if shorter else 3
+    opened = service.open(REF)
+    assert bytes(opened.frame(opened.frames(), number)) == THIRD
+    assert frame_at_hand(service.at_hand(REF), number) == THIRD
+    found = service.at_hand(REF)
+    assert found is not None
+    assert bytes(found.frame(found.frames(), number)) == THIRD
+
+
+def test_what_is_known_stays_known() -> None:
+    """A new head would have a new tag: clients would load it again."""
+    _, service = archive_with(slice_bytes(1, native))
+    service.open(REF)
+    first = service.at_hand(REF)
+    service.open(REF)
+    second = service.at_hand(REF)
+    assert first is not None
+    assert second is not None
+    assert first.header is second.header
 
 
 @pytest.mark.parametrize("data", [LARGE, slice_bytes(1, native)], ids=["large", "small"])

@@ -46,7 +46,7 @@ def test_versions(
         check_packages()
     plugin = Path(startup_checks.__file__).parents[1]
     wanted = f"'somethingold>={'.'.join(map(str, least))}'"
-    assert f"pip install --target {plugin} {wanted}" in str(said.value)
+    assert f"pip install --upgrade --target {plugin} {wanted}" in str(said.value)
 
 
 def test_an_older_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 import zlib
@@ -98,9 +99,27 @@ def test_a_file_is_opened_without_a_wait_or_not_at_all(
     with monkeypatch.context() as patched:
         patched.setattr("farsight.adapters.openat2._syscall", lambda *_: -1)
         assert area.open_at_hand(known) is None
+    with monkeypatch.context() as patched:
+        patched.setattr("farsight.adapters.openat2._IS_NUMBERED_SO", False)
+        assert area.open_at_hand(known) is None
     path.unlink()
     assert area.open_at_hand(known) is None
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_system_that_cannot_tell_is_not_asked(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open a file there may be to ask a server."""
+
+    def refused(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(os, "preadv", refused)
+    area = StorageArea(tmp_path)
+    assert area.open(Attachment(NAME, len(DATA))) is not None
+    monkeypatch.setattr("farsight.adapters.storage_area.open_cached", pytest.fail)
+    assert area.open_at_hand(Attachment(NAME, len(DATA))) is None
 
 
 @pytest.mark.skipif(

@@ -188,6 +188,11 @@ class ArchiveIndex:
             entry = study.get(ref.series_instance_uid)
             return None if entry is None else entry.instances.get(ref.sop_instance_uid)
 
+    def attachment_of(self, ref: InstanceRef) -> Attachment | None:
+        """Of an instance by name: None where it isn't known, or its file wasn't told yet."""
+        resource_id = self.resource_id(ref)
+        return None if resource_id is None else self.attachment(resource_id)
+
     def series_ids(self, study_instance_uid: str) -> Collection[str] | None:
         """Resource ids of a study's series; None where one UID stands for several of them, or the
         study isn't loaded."""

@@ -152,7 +152,6 @@ class OrthancArchive:
         return orthanc_lookup.patient_ids(study_instance_uid, known)
 
     def free_bytes(self) -> int | None:
-        """See ports.Archive."""
         return self._storage.free_bytes()
 
     def read(self, ref: InstanceRef) -> bytes:
@@ -179,9 +178,13 @@ class OrthancArchive:
 
     def open_at_hand(self, ref: InstanceRef) -> StoredFile | None:
         """See ports.Archive."""
-        resource_id = self._index.resource_id(ref)
-        attachment = None if resource_id is None else self._index.attachment(resource_id)
+        attachment = self._index.attachment_of(ref)
         return None if attachment is None else self._storage.open_at_hand(attachment)
+
+    def identity_at_hand(self, ref: InstanceRef) -> str | None:
+        """See ports.Archive."""
+        attachment = self._index.attachment_of(ref)
+        return None if attachment is None else attachment.uuid
 
     def _resource_id(self, ref: InstanceRef) -> str:
         """The index is behind by a moment: before something counts as gone, Orthanc is asked."""

@@ -105,6 +105,9 @@ class StorageArea:
 
     def __init__(self, directory: Path) -> None:
         self._directory = str(directory)
+        #: Whether its file system can tell what it has in memory; network file systems can't, and
+        #: ask their server to open a file. None: nothing was opened yet.
+        self._tells: bool | None = None
 
     def open(self, attachment: Attachment) -> StoredFile | None:
         """The file; None where it isn't there, or isn't a plain DICOM file of that size.
@@ -121,12 +124,16 @@ class StorageArea:
         except OSError as error:
             raise StorageError(f"a stored file can't be opened: {_name(error)}") from error
         stored = StoredFile(descriptor, attachment)
-        return stored if _is_plain(stored, descriptor) else None
+        if not _is_plain(stored, descriptor):
+            return None
+        if self._tells is None:
+            self._tells = _tells(descriptor)
+        return stored
 
     def open_at_hand(self, attachment: Attachment) -> StoredFile | None:
         """One that was opened before, where no disk has to be waited for; it isn't looked at again:
         what has that UUID doesn't change."""
-        path = self._path(attachment)
+        path = self._path(attachment) if self._tells else None
         descriptor = None if path is None else open_cached(path)
         return None if descriptor is None else StoredFile(descriptor, attachment)
 
@@ -143,6 +150,16 @@ class StorageArea:
         except OSError:
             return None
         return found.f_bavail * found.f_frsize
+
+
+def _tells(descriptor: int) -> bool:
+    try:
+        os.preadv(descriptor, [bytearray(1)], 0, os.RWF_NOWAIT)
+    except BlockingIOError:  # not now
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _is_plain(stored: StoredFile, descriptor: int) -> bool:

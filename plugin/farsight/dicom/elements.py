@@ -224,8 +224,8 @@ class DicomHead(Instance):
         self, scanner: Scanner, span: Span, transfer_syntax_uid: str, elements: Elements,
         left_out: frozenset[int],
     ) -> None:  # fmt: skip
+        self.left_out = left_out  # before anything is looked at
         super().__init__(scanner, span, transfer_syntax_uid, elements)
-        self.left_out = left_out
 
     def raw(self, tag: int) -> bytes:
         self._refuse(tag)

@@ -116,10 +116,14 @@ class Archive(Protocol):
         """
         ...
 
-    def open_at_hand(self, ref: InstanceRef) -> StoredObject | None:
-        """The object if `open` gave it before, where nothing has to be waited for.
+    def identity_at_hand(self, ref: InstanceRef) -> str | None:
+        """Which bytes are stored, where nothing has to be waited for to tell; else None."""
+        ...
 
-        Only what has the identity of one that was read counts: it isn't looked at again.
+    def open_at_hand(self, ref: InstanceRef) -> StoredObject | None:
+        """The object, where nothing has to be waited for; else None.
+
+        It isn't looked at: only the identity of one that `open` gave before says what it is.
         """
         ...
 

@@ -226,7 +226,10 @@ def frame_bytes(instance: DataSet, index: FrameIndex, number: int) -> bytes | me
     Raises: NotFound for a number out of range, MalformedDicom where the pixel data ends early.
     """
     body = memoryview(instance.body)
-    chunks = [body[at : at + length] for at, length in index.extents(number)]
+    extents = index.extents(number)
+    chunks = [body[at : at + length] for at, length in extents]
+    if any(len(chunk) != extent.length for chunk, extent in zip(chunks, extents, strict=True)):
+        raise MalformedDicom(f"frame {number} isn't where it is said to be")
     return index.assemble(chunks, number)
 
 

@@ -71,9 +71,10 @@ class OpenInstance:
 
     def frames_at_hand(self) -> FrameIndex | None:
         """The same, where it takes no time to tell. Raises: UnsupportedDicom, MalformedDicom."""
-        if self._frames is None and not is_quick(self.header):
-            found = self.header.recall(found_frames)
-            if self._file is not None or found is None:
+        if self._frames is None:
+            if self._file is not None:
+                return None
+            if not is_quick(self.header) and self.header.recall(found_frames) is None:
                 return None
         return self.frames()
 

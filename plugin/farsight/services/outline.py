@@ -82,12 +82,16 @@ def outline_in(whole: DicomObject) -> Outline | None:
     """Of an image that was read whole; None where it takes that to tell. Raises: MalformedDicom."""
     if not any(tag in whole.elements for tag in PIXELS):
         return None
+    head = head_in(whole)
+    if head is not None:
+        return Outline(head, _frames(lambda: found_frames(whole)), is_kept=False)
     data = memoryview(whole.data)
     file = FarBody(lambda start, length: bytes(data[start : start + length]), len(data))
-    head = head_in(whole) or head_of(file)
+    head = head_of(file)
     if head is None:
         return None
-    return Outline(head, _frames(lambda: found_frames(whole)), is_kept=False)
+    # Short pixels stay in the head, where they lie elsewhere than in the file.
+    return Outline(head, _frames(lambda: frame_index(head, file=file)), is_kept=False)
 
 
 def _in_fragments(head: DicomHead) -> Element | None:

@@ -84,7 +84,8 @@ class ServeService:
         return self._retrieve.reader.open(ref)
 
     def at_hand(self, ref: InstanceRef) -> OpenInstance | None:
-        """The same, if it is in memory, or its file was read lately. Never blocks."""
+        """The same, if it is in memory, or was read before and no disk has to be waited for. Never
+        blocks."""
         return self._retrieve.reader.at_hand(ref)
 
     def files(self, holdings: Holdings) -> Iterator[ObjectFile]:

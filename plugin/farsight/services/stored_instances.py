@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ from farsight.services.memory_tier import MemoryTier
 from farsight.services.object_file import FileSize, ObjectFile, file_of
 from farsight.services.open_instance import OpenInstance
 from farsight.services.outline import Outline, outline_in, outline_of
+
+LOG = logging.getLogger("farsight.archive")
 
 #: Larger files are not read whole to answer for a part of them.
 LARGE_BYTES = 4 << 20
@@ -85,14 +88,13 @@ class StoredInstances:
 
     def at_hand(self, ref: InstanceRef) -> OpenInstance | None:
         """The same of a file of which the outline is known. Never blocks; never raises."""
-        stored = self._archive.open_at_hand(ref)
-        if stored is None or stored.identity is None:
+        identity = self._archive.identity_at_hand(ref)
+        outline = None if identity is None else self._known(identity)
+        if outline is None:
             return None
-        with self._lock:
-            outline = self._outlines.get(stored.identity)
-            if outline is None:
-                return None
-            self._outlines.move_to_end(stored.identity)
+        stored = self._archive.open_at_hand(ref)
+        if stored is None or stored.identity != identity:
+            return None
         return OpenInstance(outline.head, stored, outline.frames)
 
     def header(self, ref: InstanceRef) -> Instance:
@@ -132,11 +134,8 @@ class StoredInstances:
         """None where it takes the whole file to tell."""
         if stored.identity is None:
             return None
-        with self._lock:
-            outline = self._outlines.get(stored.identity)
-            if outline is not None:
-                self._outlines.move_to_end(stored.identity)
-                return outline
+        if (outline := self._known(stored.identity)) is not None:
+            return outline
         outline = outline_of(stored, self._archive.kept(ref))
         if outline is not None:
             self._keep(stored.identity, outline)
@@ -146,10 +145,24 @@ class StoredInstances:
         return outline
 
     def _note(self, stored: StoredObject, whole: DicomObject) -> None:
-        """What `at_hand` needs."""
-        outline = outline_in(whole)
-        if stored.identity is not None and outline is not None:
+        """What `at_hand` needs. What can't be told is asked for in the file each time."""
+        if stored.identity is None or self._known(stored.identity) is not None:
+            return
+        try:
+            outline = outline_in(whole)
+        except MalformedDicom as error:
+            LOG.debug("instance %s: %s", whole.sop_instance_uid, error)
+            return
+        if outline is not None:
             self._keep(stored.identity, outline)
+
+    def _known(self, identity: str) -> Outline | None:
+        """Counts as a use."""
+        with self._lock:
+            outline = self._outlines.get(identity)
+            if outline is not None:
+                self._outlines.move_to_end(identity)
+            return outline
 
     def _keep(self, identity: str, outline: Outline) -> None:
         with self._lock:

@@ -58,7 +58,7 @@ class FramesHandler:
             return None
         offer = self._offer(request, opened, single_part=True)
         body = opened.frame_at_hand(index, number) if offer.as_stored else None
-        if body is None:
+        if body is None or len(body) != length:
             return None
         part = Part((("Content-Type", offer.content_type),), body)
         return self._send(request, opened, path.frames, offer, [part])
