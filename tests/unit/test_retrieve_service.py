@@ -85,6 +85,14 @@ def landed(service: RetrieveService) -> None:
         time.sleep(0.002)
 
 
+def stored(archive: MemoryArchive, count: int) -> None:
+    """What failed has landed before the last of what came is stored."""
+    deadline = time.monotonic() + 10
+    while len(archive.stored) < count:
+        assert time.monotonic() < deadline, archive.stored.keys()
+        time.sleep(0.002)
+
+
 def test_a_series_is_fetched_stored_and_recorded(
     serve: Serve, source: SeriesSource, archive: MemoryArchive
 ) -> None:
@@ -182,6 +190,7 @@ def test_a_short_series_is_said_and_never_recorded(
         assert holdings.warning is not None
         assert "delivered 5 of the 6" in holdings.warning
         landed(service)
+        stored(archive, 5)
     assert not archive.records
     assert source.retrieved == [WHOLE] + [only(2)] * 5
     with pytest.raises(RetrieveIncomplete):
