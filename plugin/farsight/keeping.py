@@ -97,12 +97,12 @@ class Records:
         """What a modality sent goes where clients' instances go, unless it is known to be there."""
         if not self._stow.forward_dicom or not self._stow.forward_to:
             return
-        booked = self.book.instances(arrival.ref.series)
-        held_by = {one.held_by for one in booked if one.ref == arrival.ref}
+        booked = self.book.instance(arrival.ref)
+        held_by = "" if booked is None else booked.held_by
         consignments = [
             Consignment(to, arrival.ref, arrival.sop_class_uid, arrival.transfer_syntax_uid)
             for to in self._stow.forward_to
-            if to not in held_by
+            if to != held_by
         ]
         if consignments:
             self.outbox.promise(self.outbox.announce(consignments))

@@ -161,6 +161,17 @@ def test_another_resource_under_the_same_uids_is_data(subject: Subject) -> None:
     assert book.totals() == BookTotals()
 
 
+def test_one_by_its_name(subject: Subject) -> None:
+    book = subject.book
+    keep(book, ref(1))
+    book.claim([ref(2)])
+    assert book.instance(ref(1)) == book.instances(ONE)[0]
+    assert book.instance(ref(2)) is None, "claimed only"
+    assert book.instance(ref(1, TWO)) is None
+    book.gone([one.resource_id for one in book.instances(ONE)])
+    assert book.instance(ref(1)) is None
+
+
 def test_what_is_gone_is_forgotten(subject: Subject) -> None:
     book = subject.book
     keep(book, ref(1))
@@ -218,11 +229,14 @@ def test_it_is_new_until_it_has_caught_up(subject: Subject) -> None:
     keep(subject.book, ref(1))
     subject.restart()
     assert subject.book.is_new, "what was stored before may still not be booked"
+    assert not subject.book.has_caught_up
     subject.book.caught_up()
     subject.book.caught_up()
     assert not subject.book.is_new
+    assert subject.book.has_caught_up
     subject.restart()
     assert not subject.book.is_new
+    assert not subject.book.has_caught_up, "not in this run"
 
 
 def test_it_ended_well_where_it_had_caught_up_and_was_closed(subject: Subject) -> None:

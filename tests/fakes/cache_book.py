@@ -28,7 +28,7 @@ class FakeCacheBook:
         self.state = state or BookState({}, {}, set())
         self._clock = clock
         self.ended_well, self.state.is_closed = self.state.is_closed, False
-        self._has_caught_up = False
+        self.has_caught_up = False
         self._lock = threading.RLock()
         there = self.state.instances.items()
         self._left = {ref for ref, one in there if not (one.resource_id or one.held_by)}
@@ -105,6 +105,9 @@ class FakeCacheBook:
             for series, some in found.items()
         ]
 
+    def instance(self, ref: InstanceRef) -> BookedInstance | None:
+        return next((one for one in self._stored() if one.ref == ref), None)
+
     def one(self, series: SeriesRef) -> BookedSeries | None:
         return next((one for one in self._series() if one.series == series), None)
 
@@ -162,7 +165,7 @@ class FakeCacheBook:
 
     def caught_up(self) -> None:
         self.state.is_new = False
-        self._has_caught_up = True
+        self.has_caught_up = True
 
     def close(self) -> None:
-        self.state.is_closed = self._has_caught_up
+        self.state.is_closed = self.has_caught_up

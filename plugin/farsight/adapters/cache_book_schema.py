@@ -114,6 +114,7 @@ OF_STUDY: Final = f"{_SHOWN} study = ? AND instances > 0 ORDER BY series"
 INSTANCES: Final = (
     f"SELECT sop, resource, bytes, held_by FROM instance WHERE {_OF_SERIES} AND resource <> ''"
 )
+INSTANCE: Final = f"SELECT resource, bytes, held_by FROM instance WHERE {_THIS} AND resource <> ''"
 EVICTABLE: Final = (
     f"{_SHOWN} instances > 0 AND unconfirmed = 0 AND used_at < ? ORDER BY used_at LIMIT ?"
 )
@@ -159,6 +160,16 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def on_the_disk(database: sqlite3.Connection) -> Iterator[None]:
+    """Around a transaction: it is on the disk when this ends. Raises: sqlite3.Error."""
+    database.execute("PRAGMA synchronous=FULL")
+    try:
+        yield
+    finally:
+        database.execute("PRAGMA synchronous=NORMAL")
 
 
 def explained(path: Path, error: sqlite3.Error | OSError) -> CacheBookError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import StoredInstance
@@ -47,7 +48,7 @@ def named(sop_instance_uid: str) -> list[InstanceRef]:
     refs = []
     for resource_id in ids_named(sop_instance_uid):
         try:
-            refs.append(_ref_of(rest.get_json(f"/instances/{resource_id}")))
+            refs.append(ref_of(rest.get_json(f"/instances/{resource_id}")))
         except NotFound:
             continue  # deleted meanwhile
     return refs
@@ -96,7 +97,7 @@ def arrival_of(resource_id: str) -> Arrival | None:
     try:
         instance = rest.get_json(f"/instances/{resource_id}")
         metadata = rest.get_json(f"/instances/{resource_id}/metadata?expand")
-        ref = _ref_of(instance)
+        ref = ref_of(instance)
     except NotFound:
         return None
     word = str(metadata.get("Origin", ""))
@@ -123,13 +124,21 @@ def latest_ids() -> Sequence[str]:
     return [str(one["ID"]) for one in changes if one["ChangeType"] == "NewInstance"]
 
 
-def _ref_of(instance: dict[str, object]) -> InstanceRef:
-    series = rest.get_json(f"/series/{instance['ParentSeries']}")
+def ref_of(instance: Mapping[str, Any]) -> InstanceRef:
+    """Of one that Orthanc describes. Raises: NotFound, ArchiveError."""
+    uids = _uids_of_series(str(instance["ParentSeries"]))
+    return InstanceRef(*uids, str(instance["MainDicomTags"]["SOPInstanceUID"]))
+
+
+@functools.lru_cache(maxsize=8192)
+def _uids_of_series(series_resource_id: str) -> tuple[str, str]:
+    """Of its study and its own, which its identifier is made of: they stay.
+
+    Raises: NotFound, ArchiveError.
+    """
+    series = rest.get_json(f"/series/{series_resource_id}")
     study = rest.get_json(f"/studies/{series['ParentStudy']}")
-    tags = instance["MainDicomTags"]
-    assert isinstance(tags, dict)
-    return InstanceRef(
+    return (
         str(study["MainDicomTags"]["StudyInstanceUID"]),
         str(series["MainDicomTags"]["SeriesInstanceUID"]),
-        str(tags["SOPInstanceUID"]),
     )

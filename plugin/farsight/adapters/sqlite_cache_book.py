@@ -43,7 +43,7 @@ class SqliteCacheBook:
         self._touches = Touches(clock)
         #: Whether that could not be written down when it was last tried.
         self._is_stuck = False
-        self._has_caught_up = False
+        self.has_caught_up = False
         self._closing = threading.Event()
         with self._wrapped():
             self._database = sqlite3.connect(
@@ -70,7 +70,7 @@ class SqliteCacheBook:
         self._thread.join(_FLUSH_S)
         try:
             with self._reading():  # the last accesses are written down
-                if self._has_caught_up:
+                if self.has_caught_up:
                     self._database.execute(sql.CLOSED)
         except CacheBookError as error:  # the next start looks at what was stored last
             LOG.error("%s", error)
@@ -94,15 +94,11 @@ class SqliteCacheBook:
                 with sql.transaction(self._database):
                     self._claim(refs)
                 return
-            self._database.execute("PRAGMA synchronous=FULL")
-            try:
-                with sql.transaction(self._database):
-                    self._claim(refs)
-                    # Also where nothing changes: there has to be something to wait for.
-                    self._database.execute(sql.MARK_CLAIM)
-                self._gone_unsynced = False
-            finally:
-                self._database.execute("PRAGMA synchronous=NORMAL")
+            with sql.on_the_disk(self._database), sql.transaction(self._database):
+                self._claim(refs)
+                # Also where nothing changes: there has to be something to wait for.
+                self._database.execute(sql.MARK_CLAIM)
+            self._gone_unsynced = False
 
     def _claim(self, refs: Collection[InstanceRef]) -> None:
         for ref in refs:
@@ -200,6 +196,12 @@ class SqliteCacheBook:
             rows = self._database.execute(sql.OF_STUDY, (study_instance_uid,)).fetchall()
         return [sql.series_of(row) for row in rows]
 
+    def instance(self, ref: InstanceRef) -> BookedInstance | None:
+        """See ports.CacheBook."""
+        with self._wrapped(), self._lock:
+            row = self._database.execute(sql.INSTANCE, sql.names(ref)).fetchone()
+        return None if row is None else BookedInstance(ref, *row)
+
     def instances(self, series: SeriesRef) -> Sequence[BookedInstance]:
         """See ports.CacheBook."""
         names = (series.study_instance_uid, series.series_instance_uid)
@@ -259,14 +261,12 @@ class SqliteCacheBook:
         """See ports.CacheBook."""
         with self._writing():
             self._database.execute(sql.CATCH_UP)
-            self._has_caught_up = True
+            self.has_caught_up = True
 
     @property
     def ended_well(self) -> bool:
         """See ports.CacheBook."""
         return self._run.ended_well
-
-    # ---- the file
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

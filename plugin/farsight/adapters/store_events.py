@@ -11,13 +11,12 @@ from typing import Protocol
 
 from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import ArchiveIndex, StoredInstance
-from farsight.adapters.orthanc_lookup import arrival_of
+from farsight.adapters.orthanc_lookup import arrival_of, ref_of
 from farsight.adapters.own_stores import OwnStores
 from farsight.errors import ArchiveError, FarsightError, NotFound
-from farsight.model import Arrival, InstanceRef, SeriesRef
+from farsight.model import Arrival, InstanceRef
 
 LOG = logging.getLogger("farsight.archive")
-_MOST_SERIES = 10_000
 #: Events come a moment before the answer to who stores: then that needn't be asked for. And each
 #: awakening is a wait for the interpreter, in the way of who stores: several are followed at once.
 _PAUSE_S = 0.02
@@ -52,7 +51,6 @@ class StoreEvents:
         self._index = index
         self._followed = followed
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
-        self._series_refs: dict[str, SeriesRef] = {}
         self._on_stored: Listener | None = None
         self._on_gone: Listener | None = None
         self._account: Account | None = None
@@ -148,13 +146,7 @@ class StoreEvents:
         if self._index.is_empty or self._index.knows(resource_id):
             return
         instance = rest.get_json(f"/instances/{resource_id}")
-        parent = str(instance["ParentSeries"])
-        series = self._series_ref(parent)
-        ref = InstanceRef(
-            series.study_instance_uid,
-            series.series_instance_uid,
-            str(instance["MainDicomTags"]["SOPInstanceUID"]),
-        )
+        ref, parent = ref_of(instance), str(instance["ParentSeries"])
         self._index.add(StoredInstance(ref, resource_id, parent, rest.attachment_of(instance)))
         if self._on_stored is not None:
             self._on_stored(ref)
@@ -187,15 +179,3 @@ class StoreEvents:
             rest.get_json(f"/instances/{resource_id}")
         except NotFound:
             self._departed(resource_id)
-
-    def _series_ref(self, series_resource_id: str) -> SeriesRef:
-        if series_resource_id not in self._series_refs:
-            series = rest.get_json(f"/series/{series_resource_id}")
-            study = rest.get_json(f"/studies/{series['ParentStudy']}")
-            if len(self._series_refs) > _MOST_SERIES:
-                self._series_refs.clear()
-            self._series_refs[series_resource_id] = SeriesRef(
-                str(study["MainDicomTags"]["StudyInstanceUID"]),
-                str(series["MainDicomTags"]["SeriesInstanceUID"]),
-            )
-        return self._series_refs[series_resource_id]

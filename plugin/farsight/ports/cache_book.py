@@ -82,6 +82,10 @@ class CacheBook(Protocol):
 
     def of_study(self, study_instance_uid: str) -> Sequence[BookedSeries]: ...
 
+    def instance(self, ref: InstanceRef) -> BookedInstance | None:
+        """If it is stored."""
+        ...
+
     def instances(self, series: SeriesRef) -> Sequence[BookedInstance]:
         """The stored ones."""
         ...
@@ -121,6 +125,11 @@ class CacheBook(Protocol):
 
     def caught_up(self) -> None:
         """It is: from now on, and after a restart, the book isn't new."""
+        ...
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether it did in this run: what happened between two runs is booked too."""
         ...
 
     @property

@@ -218,8 +218,7 @@ class Bookkeeping:
 
     def _is_as_booked(self, arrival: Arrival, is_believed: bool) -> bool:
         """Whether it is what was booked: ours, and of the same size, or data as before."""
-        booked = (one for one in self._book.instances(arrival.ref.series) if one.ref == arrival.ref)
-        one = next(booked, None)
+        one = self._book.instance(arrival.ref)
         if one is None or one.size_bytes != arrival.size_bytes:
             return False
         is_ours = arrival.origin is not None and arrival.origin.kind == "plugin"

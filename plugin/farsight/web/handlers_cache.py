@@ -102,7 +102,7 @@ class CacheHandler:
             "unconfirmed_instances": totals.unconfirmed_instances,
             "unconfirmed_bytes": totals.unconfirmed_bytes,
             "free_bytes": self._archive.free_bytes(),
-            "complete_account": not self._book.is_new,
+            "complete_account": self._book.has_caught_up,
             "limits": {
                 "max_bytes": limits.max_bytes,
                 "max_age_s": limits.max_age_s,
