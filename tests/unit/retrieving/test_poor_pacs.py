@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,26 +21,7 @@ from series_retrieval import (
     landed,
     only,
     ref,
-    serving,
-    slices_at_pacs,
 )
-
-
-@pytest.fixture
-def source() -> SeriesSource:
-    return slices_at_pacs()
-
-
-@pytest.fixture
-def archive() -> MemoryArchive:
-    return MemoryArchive()
-
-
-@pytest.fixture
-def serve(archive: MemoryArchive) -> Iterator[Serve]:
-    with serving(archive) as start:
-        yield start
-
 
 # ---- a PACS that fails or refuses
 

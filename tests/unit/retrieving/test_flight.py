@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,25 +22,8 @@ from series_retrieval import (
     landed,
     only,
     ref,
-    serving,
     slices_at_pacs,
 )
-
-
-@pytest.fixture
-def source() -> SeriesSource:
-    return slices_at_pacs()
-
-
-@pytest.fixture
-def archive() -> MemoryArchive:
-    return MemoryArchive()
-
-
-@pytest.fixture
-def serve(archive: MemoryArchive) -> Iterator[Serve]:
-    with serving(archive) as start:
-        yield start
 
 
 def test_one_flight_for_everyone(serve: Serve, source: SeriesSource) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,25 +23,7 @@ from series_retrieval import (
     landed,
     only,
     ref,
-    serving,
-    slices_at_pacs,
 )
-
-
-@pytest.fixture
-def source() -> SeriesSource:
-    return slices_at_pacs()
-
-
-@pytest.fixture
-def archive() -> MemoryArchive:
-    return MemoryArchive()
-
-
-@pytest.fixture
-def serve(archive: MemoryArchive) -> Iterator[Serve]:
-    with serving(archive) as start:
-        yield start
 
 
 def stored(archive: MemoryArchive, count: int) -> None:
