@@ -94,6 +94,16 @@ def test_what_was_opened_before(data: bytes, number: int, frame: bytes) -> None:
     assert read_bytes(archive) == len(frame)
 
 
+def test_whose_header_was_read() -> None:
+    """As it is for metadata: the first frame of it is at hand then."""
+    archive, service = archive_with(slice_bytes(1, native))
+    head = service.header(REF)
+    archive.pieces.clear()
+    assert service.header(REF) is head
+    assert not archive.pieces
+    assert frame_at_hand(service.at_hand(REF), 3) == THIRD
+
+
 @pytest.mark.parametrize("change", [behind_much, between_much, with_a_lut])
 @pytest.mark.parametrize("shorter", [False, True])
 def test_pixels_that_lie_elsewhere_in_the_head(change: Change, shorter: bool) -> None:

@@ -8,9 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from farsight.dicom.elements import DicomHead, DicomObject, Instance
-from farsight.dicom.far_body import FarBody
-from farsight.dicom.head import head_of
+from farsight.dicom.elements import DicomObject, Instance
 from farsight.dicom.part10 import opening, parse_object
 from farsight.errors import ArchiveError, MalformedDicom
 from farsight.model import InstanceRef, SeriesRef
@@ -100,12 +98,8 @@ class StoredInstances:
     def header(self, ref: InstanceRef) -> Instance:
         """The instance for its metadata: long values may be left out. Memory keeps what it has."""
         stored = self._archive.open(ref)
-        if stored.size > LARGE_BYTES:
-            outline = self._outline(ref, stored)
-            head = None if outline is None else outline.head
-        else:
-            head = _head(stored)
-        return head or parse_object(stored.read(0, stored.size))
+        outline = self._outline(ref, stored)
+        return outline.head if outline else parse_object(stored.read(0, stored.size))
 
     def _remembered(self, ref: InstanceRef, found: DicomObject, version: int) -> DicomObject:
         """`version`: of its series before it was read."""
@@ -136,10 +130,11 @@ class StoredInstances:
             return None
         if (outline := self._known(stored.identity)) is not None:
             return outline
-        outline = outline_of(stored, self._archive.kept(ref))
+        is_large = stored.size > LARGE_BYTES
+        outline = outline_of(stored, self._archive.kept(ref) if is_large else None)
         if outline is not None:
             self._keep(stored.identity, outline)
-            if outline.is_worth_keeping:
+            if is_large and outline.is_worth_keeping:
                 for tell in self._walked:
                     tell(ref.series)
         return outline
@@ -172,9 +167,3 @@ class StoredInstances:
             while self._outline_bytes > self._max_outline_bytes and len(self._outlines) > 1:
                 _, gone = self._outlines.popitem(last=False)
                 self._outline_bytes -= gone.bytes
-
-
-def _head(stored: StoredObject) -> DicomHead | None:
-    if stored.identity is None:
-        return None
-    return head_of(FarBody(stored.read, stored.size))
