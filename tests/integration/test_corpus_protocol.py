@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
@@ -107,6 +108,7 @@ def test_a_replaced_instance_is_another(stock: Stock) -> None:
     stock.gateway.request("DELETE", f"/instances/{orthanc_id}")
     stock.gateway.store(written.getvalue())
     try:
+        _wait_for_another(stock, one.path + "/metadata", old["/metadata"].content)
         for path, accept in RESOURCES.items():
             tag = old[path].headers.get("ETag", "")
             new = stock.ok(one.path + path, accept, If_None_Match=tag or '"x"')
@@ -116,6 +118,14 @@ def test_a_replaced_instance_is_another(stock: Stock) -> None:
     finally:
         stock.gateway.request("DELETE", f"/instances/{orthanc_id}")
         stock.gateway.store(one.data)
+
+
+def _wait_for_another(stock: Stock, path: str, content: bytes) -> None:
+    """Orthanc tells of it a moment after it has answered."""
+    deadline = time.monotonic() + 20
+    while stock.ok(path, RESOURCES["/metadata"]).content == content:
+        assert time.monotonic() < deadline, "it is never told of"
+        time.sleep(0.02)
 
 
 def _lookup(stock: Stock, uid: str) -> list[dict[str, str]]:
