@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from fakes.commitments import FakeCommitments
 from fakes.forwarding import Site, ref, uids
+from fakes.outbox import MemoryOutbox
 from fakes.receiving import ReceivingPacs
-from farsight.errors import PacsError, PacsFailure, PacsRefusedService, PacsTimeout
+from farsight.errors import PacsError, PacsFailure, PacsRefusedService, PacsTimeout, PacsUnavailable
 from farsight.services.forward_limits import ConfirmBy
 
 CUT = PacsFailure("pacs", "aborted")
@@ -115,6 +117,35 @@ def test_a_crash_before_it_is_noted_as_sent(kept_it: bool) -> None:
     site.pass_time(10)
     assert site.stages(numbers) == ["gone", "gone"]
     assert site.book.held == {ref(1, 1): "pacs", ref(1, 2): "pacs"}
+
+
+def test_a_crash_and_then_an_outage() -> None:
+    """What the run before may have sent isn't taken for somebody else's: a try that didn't come
+    through says nothing of it."""
+    answers = itertools.count(1)
+
+    def end(_called: str) -> None:
+        raise KeyboardInterrupt
+
+    def crash_at_the_third(called: str) -> None:
+        if called == "answer" and next(answers) == 3:
+            outbox.before = end  # nothing is noted any more
+            end(called)
+
+    pacs, outbox = ReceivingPacs(before=crash_at_the_third), MemoryOutbox()
+    site = Site(pacs, outbox=outbox)
+    numbers = site.enter(1, 1, 2, 3, 4)
+    with pytest.raises(KeyboardInterrupt):
+        site.work()
+    assert len(pacs.kept) == 3
+    outbox.before = lambda _: None
+    site.restart()
+    pacs.down = PacsUnavailable("pacs", "no connection")
+    site.pass_time(30)
+    pacs.down = None
+    site.pass_time(60)
+    assert site.stages(numbers) == ["gone"] * 4
+    assert site.book.held == {ref(1, n): "pacs" for n in (1, 2, 3, 4)}
 
 
 def _crash_at(name: str) -> Callable[[str], None]:

@@ -158,6 +158,8 @@ class Dispatch:
             self._answered(parcel, outcome)
         self._batch.waiting.popleft()
         self._cut_off.discard(parcel.number)
+        if parcel.number in self._batch.taken:
+            self._first_look.settled(parcel)
         if self._now() - self._batch.noted_at >= _NOTED_AFTER_S:
             self._note()
         if self._is_over():
@@ -217,6 +219,7 @@ class Dispatch:
         self.last_error = why
         self._outbox.bury([parcel.number], why)
         self._cut_off.discard(parcel.number)
+        self._first_look.settled(parcel)
         self._statistics.died(self._pacs.name)
         uid = parcel.what.ref.sop_instance_uid
         LOG.error("given up sending %s to %s: %s", uid, self._pacs.name, why)

@@ -36,6 +36,9 @@ class FirstLook:
         self._now = now
         self._was_silent = False
         self._not_until = 0.0
+        #: Numbers of parcels looked for in this run. What an earlier one looked for it may have
+        #: sent as well, just before its end.
+        self._looked_for: set[int] = set()
 
     def look(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """The same with what is known of them: one question for each series of which there are
@@ -53,6 +56,7 @@ class FirstLook:
                 those = [p for p in some if (p.what.ref.sop_instance_uid in listed) is is_listed]
                 if those:
                     self._outbox.looked_for([one.number for one in those], is_listed)
+                    self._looked_for.update(one.number for one in those)
                     known |= {one.number: replace(one, listed_before=is_listed) for one in those}
                 if those and is_listed:
                     what = f"{len(those)} instances of series {series.series_instance_uid}"
@@ -60,13 +64,20 @@ class FirstLook:
         return list(known.values())
 
     def forget(self, parcels: Sequence[Parcel]) -> None:
-        """These were not sent after all: it may have others of their names by then.
+        """These were not sent after all: it may have others of their names by then. What is known
+        of those that a run before this one may have sent stays known.
 
         Raises: OutboxError.
         """
-        absent = [one.number for one in parcels if one.listed_before is False]
+        mine = [one for one in parcels if one.number in self._looked_for]
+        absent = [one.number for one in mine if one.listed_before is False]
         if absent:
             self._outbox.looked_for(absent, None)
+            self._looked_for.difference_update(absent)
+
+    def settled(self, parcel: Parcel) -> None:
+        """It was sent, or never will be."""
+        self._looked_for.discard(parcel.number)
 
     def _listed(self, series: SeriesRef) -> set[str] | None:
         """None: it can't be asked. Raises: PacsError where it is silent."""
