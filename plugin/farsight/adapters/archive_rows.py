@@ -14,6 +14,7 @@ GetJson = Callable[[str], Any]
 _NUMBERS = frozenset({"IS", "US", "UL", "SS", "SL"})
 _DECIMALS = frozenset({"DS", "FL", "FD"})
 _NOT_SPLIT = frozenset({"LT", "ST", "UT", "UR", "PN"})
+ORTHANC_LEVELS = {Level.STUDY: "Study", Level.SERIES: "Series", Level.IMAGE: "Instance"}
 #: Keys on which Orthanc matches exactly as the standard says; the others are matched by the search.
 _NARROWING = {
     "0020000D": "StudyInstanceUID",

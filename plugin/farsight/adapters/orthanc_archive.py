@@ -12,7 +12,7 @@ from dataclasses import replace
 from farsight.adapters import orthanc_lookup
 from farsight.adapters import orthanc_rest as rest
 from farsight.adapters.archive_index import ArchiveIndex, StoredInstance
-from farsight.adapters.archive_rows import local_row, narrowing_query
+from farsight.adapters.archive_rows import ORTHANC_LEVELS, local_row, narrowing_query
 from farsight.adapters.storage_area import (
     Attachment,
     StorageArea,
@@ -34,8 +34,6 @@ from farsight.model import (
 from farsight.ports.archive import Kept, StoredObject
 
 LOG = logging.getLogger("farsight.archive")
-
-_ORTHANC_LEVELS = {Level.STUDY: "Study", Level.SERIES: "Series", Level.IMAGE: "Instance"}
 
 
 class OrthancArchive:
@@ -152,6 +150,7 @@ class OrthancArchive:
         return orthanc_lookup.patient_ids(study_instance_uid, known)
 
     def free_bytes(self) -> int | None:
+        """See ports.Archive."""
         return self._storage.free_bytes()
 
     def read(self, ref: InstanceRef) -> bytes:
@@ -296,5 +295,5 @@ class OrthancArchive:
     ) -> Sequence[Attributes]:
         """See ports.Archive."""
         query = narrowing_query(keys)
-        found = rest.find(_ORTHANC_LEVELS[level], query, limit=max_rows or rest.NO_LIMIT)
+        found = rest.find(ORTHANC_LEVELS[level], query, limit=max_rows or rest.NO_LIMIT)
         return [local_row(level, resource, rest.get_json) for resource in found]

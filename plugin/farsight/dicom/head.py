@@ -15,7 +15,7 @@ from farsight.dicom.encapsulated import ITEM_LITTLE
 from farsight.dicom.far_body import FarBody
 from farsight.dicom.part10 import check_guess, opening, span_of
 from farsight.dicom.positions import BeyondEnd, Element, Elements, Span
-from farsight.dicom.scan import PIXEL_DATA, UNDEFINED, Scanner
+from farsight.dicom.scan import PIXEL_DATA, PIXELS, UNDEFINED, Scanner
 from farsight.dicom.transfer_syntax import DEFLATED
 from farsight.dicom.vr import US_OR_OW, public_vr
 from farsight.errors import MalformedDicom
@@ -28,8 +28,6 @@ _MOST_LEFT_OUT: Final = 16
 _BULK_VRS: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 #: The Extended Offset Table and its lengths are needed to find frames.
 _ALWAYS_KEPT: Final = frozenset((0x7FE00001, 0x7FE00002))
-#: Pixel Data, Float Pixel Data, Double Float Pixel Data.
-_PIXELS: Final = frozenset((PIXEL_DATA, 0x7FE00008, 0x7FE00009))
 #: What an image is shown with: its ICC profile, palettes and overlay planes. Kept up to a size that
 #: a palette never has, nor the planes of a single frame.
 _ICC_PROFILE: Final = 0x00282000
@@ -65,7 +63,7 @@ def head_in(whole: DicomObject) -> DicomHead | None:
     """The head of a file that was read whole, in no time; None where that isn't all before its
     pixels."""
     tag = max(whole.elements, key=lambda each: whole.elements[each].value_offset, default=0)
-    if tag not in _PIXELS or whole.body is not whole.data:
+    if tag not in PIXELS or whole.body is not whole.data:
         return None
     pixels = whole.elements[tag]
     if pixels.vr not in _BULK_VRS or (pixels.length < _LEAST_LEFT_OUT and not pixels.undefined):

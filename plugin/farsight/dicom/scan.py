@@ -33,6 +33,8 @@ MAX_DEPTH: Final = 64
 MAX_ELEMENTS: Final = 100_000
 UNDEFINED: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
+#: Pixel Data, Float Pixel Data, Double Float Pixel Data: an object has one of them.
+PIXELS: Final = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 
 _ITEM_END_TAG: Final = 0xFFFEE00D
 _ITEM_TAG: Final = 0xFFFEE000

@@ -13,11 +13,11 @@ from typing import Final
 
 from farsight.dicom.elements import DataSet, Instance
 from farsight.dicom.positions import Span
+from farsight.dicom.scan import PIXELS
 from farsight.errors import MalformedDicom, UnsupportedDicom
 from farsight.imaging.luts import lut_in, palette_of
 from farsight.imaging.picture import Display, Lut, Overlay, Picture, PixelFormat, Window
 from farsight.imaging.values import first_item, items, numbers, value, value_in_place, whole
-from farsight.ps318.frames import PIXELS
 from farsight.ps318.rendering_query import VoiFunction
 
 #: The largest frame that is decoded: 16,384 x 16,384 of 8 bits, or 11,585 x 11,585 of 16.

@@ -10,8 +10,8 @@ from farsight.dicom.byte_order import little_endian, swapped, word_bytes_of
 from farsight.dicom.elements import DataSet, Instance
 from farsight.dicom.encapsulated import fragments_of
 from farsight.dicom.positions import Body, Element
+from farsight.dicom.scan import PIXELS
 from farsight.errors import NotFound
-from farsight.ps318.frames import PIXELS
 
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}\Z")

@@ -21,6 +21,7 @@ from farsight.dicom.elements import DataSet, Instance
 from farsight.dicom.encapsulated import fragments_of
 from farsight.dicom.far_body import FarBody
 from farsight.dicom.positions import Element
+from farsight.dicom.scan import PIXELS
 from farsight.dicom.transfer_syntax import (
     ENCAPSULATED_UNCOMPRESSED,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -37,8 +38,6 @@ _EXTENDED: Final = (0x7FE00001, 0x7FE00002)
 #: An index of more stretches than that takes too much room to be kept beside its object.
 _MOST_KEPT: Final = 50_000
 _PLANES_422: Final = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
-#: Pixel Data, Float Pixel Data, Double Float Pixel Data: an object has one of them.
-PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
 
 class FrameIndex(Protocol):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from farsight.dicom.elements import DataSet, DicomObject, Instance
 from farsight.dicom.far_body import FarBody
+from farsight.dicom.scan import PIXELS
 from farsight.ports.archive import StoredObject
 from farsight.ps318.bulk_data import BulkData, find_bulk_data
 from farsight.ps318.fragments import Extent
 from farsight.ps318.frames import (
-    PIXELS,
     FrameIndex,
     found_frames,
     frame_bytes,

@@ -10,10 +10,10 @@ from farsight.dicom.elements import DicomHead, DicomObject
 from farsight.dicom.far_body import FarBody
 from farsight.dicom.head import head_in, head_of
 from farsight.dicom.positions import Element
+from farsight.dicom.scan import PIXELS
 from farsight.errors import FarsightError
 from farsight.ports.archive import StoredObject
 from farsight.ps318.frames import (
-    PIXELS,
     EncapsulatedFrames,
     FrameIndex,
     found_frames,

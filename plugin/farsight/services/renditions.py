@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 from farsight.dicom.elements import Instance
+from farsight.dicom.scan import PIXELS
 from farsight.dicom.transfer_syntax import VIDEO
 from farsight.documents.report import is_structured_report
 from farsight.imaging.jobs import ImageType
-from farsight.ps318.frames import PIXELS
 from farsight.ps318.media_type import Offer
 
 _NUMBER_OF_FRAMES = 0x00280008

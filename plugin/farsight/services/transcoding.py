@@ -8,7 +8,7 @@ from struct import pack
 
 from farsight.dicom.elements import DicomObject, Instance
 from farsight.dicom.explicit import Change, Changes, as_explicit_little_endian, rewritten
-from farsight.dicom.scan import PIXEL_DATA
+from farsight.dicom.scan import PIXEL_DATA, PIXELS
 from farsight.dicom.transfer_syntax import (
     DEFLATED_IMAGE_FRAME,
     ENCAPSULATED_UNCOMPRESSED,
@@ -22,7 +22,7 @@ from farsight.imaging.jobs import TranscodeJob
 from farsight.imaging.picture import Picture, PixelFormat
 from farsight.imaging.syntaxes import ENCODABLE, RLE, can_decode, can_encode
 from farsight.ports.imaging import Imaging
-from farsight.ps318.frames import PIXELS, FrameIndex
+from farsight.ps318.frames import FrameIndex
 from farsight.services.open_instance import OpenInstance
 
 _ICONS = 0x00880200

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from farsight.dicom.scan import PIXELS
 from farsight.errors import NotAcceptable, NotFound, UnsupportedDicom
 from farsight.model import InstanceRef, Level
 from farsight.ps318.accept import Accept
 from farsight.ps318.bulk_data import BulkData
 from farsight.ps318.frame_media_type import OCTET_STREAM
-from farsight.ps318.frames import PIXELS
 from farsight.ps318.media_type import Offer, choose_bulk_data, choose_frames
 from farsight.ps318.multipart_related import Part
 from farsight.ps318.resource_path import Action, ResourcePath
