@@ -25,7 +25,7 @@ class Flights:
         self._bulk = bulk
         self._statistics = statistics
         self._lock = threading.Lock()
-        self._under_way: dict[SeriesRef, dict[frozenset[str], SeriesFlight]] = {}
+        self._under_way: dict[SeriesRef, list[SeriesFlight]] = {}
         self._ended: deque[dict[str, object]] = deque(maxlen=_MOST_REMEMBERED)
         self._listeners: tuple[Ended, ...] = ()
 
@@ -34,9 +34,10 @@ class Flights:
         self._listeners = (*self._listeners, tell)
 
     def of(self, series: SeriesRef) -> tuple[SeriesFlight, ...]:
-        """Those of a series: one, or one more for each set of PACS that was asked for."""
+        """Those of a series: one, one more for each set of PACS that was asked for, and any that
+        failed while what came with them is being stored."""
         with self._lock:
-            return tuple(self._under_way.get(series, {}).values())
+            return tuple(self._under_way.get(series, ()))
 
     def join(
         self, series: SeriesRef, urgency: Urgency, sources: frozenset[str]
@@ -45,9 +46,7 @@ class Flights:
 
         One that asks all of those PACS: what fewer of them have is not the whole.
         """
-        with self._lock:
-            flights = list(self._under_way.get(series, {}).values())
-        for flight in flights:
+        for flight in self.of(series):
             if sources <= flight.sources and flight.join(urgency):
                 if urgency is Urgency.ASKED and flight.ticket is not None:
                     self._bulk.raise_urgency(flight.ticket)
@@ -66,11 +65,12 @@ class Flights:
         `sources`: the names of the PACS that `fly` asks.
         """
         with self._lock:
-            flights = self._under_way.setdefault(series, {})
-            flight = flights.get(sources)
-            if flight is not None and flight.join(urgency):
-                return flight
-            begun = flights[sources] = SeriesFlight(series, urgency, sources)
+            flights = self._under_way.setdefault(series, [])
+            for flight in flights:
+                if flight.sources == sources and flight.join(urgency):
+                    return flight
+            begun = SeriesFlight(series, urgency, sources)
+            flights.append(begun)
         begun.ticket = self._bulk.submit(series.study_instance_uid, lambda: fly(begun), urgency)
         if begun.is_waited_for:  # joined before the ticket could be seen
             self._bulk.raise_urgency(begun.ticket)
@@ -93,11 +93,10 @@ class Flights:
             source = error.pacs
         self._statistics.series_ended(source, outcome)
         with self._lock:
-            flights = self._under_way.get(flight.series, {})
-            if flights.get(flight.sources) is flight:
-                del flights[flight.sources]
+            flights = self._under_way[flight.series]
+            flights.remove(flight)
             if not flights:
-                self._under_way.pop(flight.series, None)
+                del self._under_way[flight.series]
             self._ended.appendleft({**flight.progress(), "state": outcome})
         for tell in self._listeners:
             tell(flight.series, error)
@@ -105,7 +104,7 @@ class Flights:
     def progress(self) -> list[dict[str, object]]:
         """Those under way, oldest first."""
         with self._lock:
-            under_way = [one for of in self._under_way.values() for one in of.values()]
+            under_way = [flight for flights in self._under_way.values() for flight in flights]
             flights = sorted(under_way, key=lambda flight: flight.started_at)
         return [flight.progress() for flight in flights]
 

@@ -69,14 +69,18 @@ class Intake:
             if stop is not None:
                 raise stop
             self._statistics.received(source, len(received.part10))
-            ref = self._take(received, wanted, source)
-            if ref is None:
+            instance = _read(received, wanted)
+            if instance is None:
                 return
+            ref = _ref_of(instance)
+            is_stored = self._keep(ref, instance, source)
             flights = set(flights_of(ref.series))
             if mine is not None and ref.series == wanted:
                 flights.add(mine)
             for flight in flights:
-                flight.arrived(received.sop_instance_uid, len(received.part10))
+                flight.arrived(ref.sop_instance_uid, len(received.part10))
+                if is_stored:
+                    flight.stored(frozenset((ref.sop_instance_uid,)))
 
         return take
 
@@ -84,35 +88,39 @@ class Intake:
         """Counts what a PACS says it did for a request."""
         self._statistics.ended(source, outcome)
 
-    def _take(
-        self, received: ReceivedInstance, wanted: SeriesRef, source: str
-    ) -> InstanceRef | None:
-        """Where it belongs; None if it can't be taken.
-
-        Of a PACS that knows retrieves of whole studies only, every series is taken.
-        """
-        try:
-            instance = parse_object(received.part10)
-            ref = _ref_of(instance)
-        except MalformedDicom as error:
-            LOG.error("instance %s is not readable: %s", received.sop_instance_uid, error)
-            return None
-        asked_for = ref.series == wanted or (
-            received.of_study and ref.study_instance_uid == wanted.study_instance_uid
-        )
-        if not asked_for or ref.sop_instance_uid != received.sop_instance_uid:
-            LOG.error(
-                "instance %s came with series %s, asked was %s: ignored",
-                received.sop_instance_uid,
-                ref.series_instance_uid,
-                wanted.series_instance_uid,
-            )
-            return None
+    def _keep(self, ref: InstanceRef, instance: DicomObject, source: str) -> bool:
+        """True: it is stored. False: it is being stored, and what becomes of it will be told."""
         if self._archive.holds(ref):
             self._tier.add_stored(ref, instance)
-        elif self._tier.add_unstored(ref, instance):
+            return True
+        if self._tier.add_unstored(ref, instance):
             self._persister.submit(ref, instance, source, self._stored)
-        return ref
+        return False
+
+
+def _read(received: ReceivedInstance, wanted: SeriesRef) -> DicomObject | None:
+    """None if it can't be taken.
+
+    Of a PACS that knows retrieves of whole studies only, every series is taken.
+    """
+    try:
+        instance = parse_object(received.part10)
+        ref = _ref_of(instance)
+    except MalformedDicom as error:
+        LOG.error("instance %s is not readable: %s", received.sop_instance_uid, error)
+        return None
+    asked_for = ref.series == wanted or (
+        received.of_study and ref.study_instance_uid == wanted.study_instance_uid
+    )
+    if asked_for and ref.sop_instance_uid == received.sop_instance_uid:
+        return instance
+    LOG.error(
+        "instance %s came with series %s, asked was %s: ignored",
+        received.sop_instance_uid,
+        ref.series_instance_uid,
+        wanted.series_instance_uid,
+    )
+    return None
 
 
 def arrivals_of(flight: SeriesFlight) -> Arrivals:

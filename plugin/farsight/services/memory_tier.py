@@ -58,6 +58,11 @@ class MemoryTier:
         with self._changed:
             return frozenset(self._series.get(series, ()))
 
+    def unstored(self, series: SeriesRef) -> frozenset[str]:
+        """Those of them that are still to be stored."""
+        with self._changed:
+            return frozenset(ref.sop_instance_uid for ref in self._unstored if ref.series == series)
+
     def add_unstored(self, ref: InstanceRef, instance: DicomObject) -> bool:
         """Takes what must be stored; waits while the budget is full of such.
 

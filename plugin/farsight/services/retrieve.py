@@ -206,8 +206,10 @@ class RetrieveService:
                 raise flight.stop_error
             listings, doubt = self._listing.series_instances(flight.series)
             expected = union(listings)
+            # In this order: what is stored meanwhile is announced.
+            in_memory = expected.among(self._tier.unstored(flight.series))
             held = expected.among(self._intake.held(flight.series))
-            flight.expect(listings[0].pacs.name, expected, held, doubt)
+            flight.expect(listings[0].pacs.name, expected, held, in_memory, doubt)
             self._fetch.fetch(listings, flight)
         except FarsightError as error:
             level = logging.INFO if isinstance(error, ClientGone) else logging.WARNING
@@ -237,7 +239,7 @@ class RetrieveService:
         self._single.stored(ref, failure)
         for flight in self._flights.of(ref.series):
             if failure is not None:
-                flight.fail(failure)
+                flight.not_stored(ref.sop_instance_uid, failure)
             else:
                 flight.stored(frozenset((ref.sop_instance_uid,)))
             self._land(flight)

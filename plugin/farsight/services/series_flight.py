@@ -1,7 +1,7 @@
 """One series on its way from a PACS: what is expected, what is here, what is stored.
 
-One flight exists per series at a time; everyone who needs the series waits on it. It lands
-when every expected instance is stored, or with an error when no more is to be had.
+One flight goes well per series at a time; everyone who needs the series waits on it. It lands
+when all that came is stored or could not be: whole, or with an error when no more is to be had.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class SeriesFlight:
         self._here: set[str] = set()
         self._missing: set[str] = set()  # by name; empty where only a number is expected
         self._stored: set[str] = set()
+        self._refused: set[str] = set()
         self._received_bytes = 0
         self._told: SubOperations | None = None
         self._error: FarsightError | None = None
@@ -78,9 +79,17 @@ class SeriesFlight:
             self._changed.notify_all()
 
     def expect(
-        self, source: str, expected: Expected, held: frozenset[str], doubt: str = ""
+        self,
+        source: str,
+        expected: Expected,
+        held: frozenset[str],
+        in_memory: frozenset[str] = frozenset(),
+        doubt: str = "",
     ) -> None:
-        """What the source lists and what is stored of it. `doubt`: as of SourceListing."""
+        """What the source lists, what is stored of it, and what is being stored.
+
+        `doubt`: as of SourceListing.
+        """
         with self._changed:
             self.doubt = doubt
             self.source = source
@@ -88,7 +97,7 @@ class SeriesFlight:
             self._stored |= held
             self._missing = set(expected.instances)
             self._missing -= self._here
-            self._note(held)
+            self._note(held | in_memory)
             self._changed.notify_all()
 
     def _note(self, sop_instance_uids: frozenset[str]) -> None:
@@ -112,6 +121,12 @@ class SeriesFlight:
             self._note(sop_instance_uids)
             self._stored |= sop_instance_uids
             self._tell_if_over()
+
+    def not_stored(self, sop_instance_uid: str, error: ArchiveError) -> None:
+        """An instance that came could not be stored: nothing more is wanted."""
+        with self._changed:
+            self._refused.add(sop_instance_uid)
+            self.fail(error)
 
     def fail(self, error: FarsightError) -> None:
         """No more will come by itself; the first error stays."""
@@ -137,11 +152,11 @@ class SeriesFlight:
             return self._lacking()
 
     def may_land(self) -> bool:
-        """True once, when fetching is over and nothing that is here still has to be stored."""
+        """True once, when fetching is over and nothing that came is still being stored."""
         with self._changed:
             if self._landed.is_set() or not self._fetched:
                 return False
-            if self._error is None and not self._here <= self._stored:
+            if not self._here <= self._stored | self._refused:
                 return False
             self._landed.set()
             return True
