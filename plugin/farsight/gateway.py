@@ -65,7 +65,7 @@ class Gateway:
         """Raises: SettingsError or StartRefused; either stops Orthanc's start."""
         settings = read_settings(configuration)
         check_orthancs_own(
-            configuration, settings.stow, can_reject=orthanc_door.version() >= (1, 11, 3)
+            configuration, settings.stow, can_reject=orthanc_door.is_at_least(1, 11, 2)
         )
         maps = Path("/proc/self/maps").read_text()
         for root in (settings.root, *(pacs.root for pacs in settings.pacs if pacs.root)):
@@ -143,7 +143,7 @@ class Gateway:
             streams=() if store is None else (settings.root,),
         )
         orthancs, ours = _base_urls(configuration, settings.http)
-        orthanc_door.mount(router, self._pool, orthancs)
+        orthanc_door.mount(router, self._pool, orthancs, configuration)
         self._full_door = FullDoor(
             router, self._pool, credentials, ours, max_stream_bytes=settings.stow.max_bytes
         )

@@ -86,7 +86,7 @@ def check_orthancs_own(
 ) -> None:
     """What Orthanc does by itself must not undo what is promised here.
 
-    `can_reject`: whether this Orthanc knows MaximumStorageMode (1.11.3). Raises: SettingsError.
+    `can_reject`: whether this Orthanc knows MaximumStorageMode (1.11.2). Raises: SettingsError.
     """
     rejects = can_reject and configuration.get("MaximumStorageMode", "Recycle") == "Reject"
     for key in ("MaximumStorageSize", "MaximumPatientCount"):

@@ -104,6 +104,16 @@ def test_modalities_that_cannot_be(
         assert word in log
 
 
+def test_a_limit_that_only_refuses_may_stay(launch: Launch) -> None:
+    process = launch({}, MaximumStorageSize=1000, MaximumStorageMode="Reject")
+    if process.starts():
+        version = process.json("/system")["Version"]
+        assert tuple(map(int, version.split("."))) >= (1, 11, 2)
+    else:
+        assert "MaximumStorageSize" in _refusal(process)
+        assert '"MaximumStorageMode": "Reject"' not in process.log(), "it doesn't know that"
+
+
 def test_allow_threads_has_to_be_on(launch: Launch) -> None:
     process = launch({}, Python={"AllowThreads": False})
     if process.starts():

@@ -22,7 +22,7 @@ class Presence:
         self._lock = threading.Lock()
         self._gone = False
         self._callbacks: list[Callable[[], None]] = []
-        self._held = ExitStack()
+        self._held: ExitStack | None = None
         self._over = False
 
     @property
@@ -44,13 +44,17 @@ class Presence:
             entered.enter_context(context)
             with self._lock:
                 if not self._over:
+                    if self._held is None:
+                        self._held = ExitStack()
                     self._held.push(entered.pop_all())
 
     def over(self) -> None:
         """Told by the door: the answer is sent, or never will be."""
         with self._lock:
             self._over = True
-        self._held.close()
+            held = self._held
+        if held is not None:
+            held.close()
 
     def when_gone(self, callback: Callable[[], None]) -> None:
         """Called once when the client leaves; at once if it has left. Must not block."""
