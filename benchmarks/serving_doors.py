@@ -68,7 +68,8 @@ def doors_of(gateway: OrthancProcess) -> list[Door]:
 def gateway_with_both(
     directory: Path, megabytes: int, storage: Path | None = None
 ) -> Iterator[OrthancProcess]:
-    """`megabytes`: of instances that Farsight keeps in memory. `storage`: one that exists."""
+    """`megabytes`: of instances that Farsight keeps in memory, and of files that Orthanc does, out
+    of which the official plugin is served. `storage`: one that exists."""
     store = str(storage or directory / "storage")
     configuration = gateway_configuration(
         {},
@@ -76,6 +77,7 @@ def gateway_with_both(
         DicomWeb={"Enable": True, "Root": "/official/"},
         StorageDirectory=store,
         IndexDirectory=store,
+        MaximumStorageCacheSize=megabytes,
     )
     configuration["Plugins"].append(str(PLUGINS / "libOrthancDicomWeb.so"))
     with running_orthanc(directory, configuration) as gateway:

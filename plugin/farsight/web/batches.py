@@ -4,7 +4,7 @@ most chunks do."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 Chunk = bytes | memoryview
 #: Held in memory for each answer under way.
@@ -15,11 +15,11 @@ _QUICK_S = 0.005
 _TRIED = 4
 
 
-def in_batches(chunks: Iterator[Chunk]) -> Iterator[list[Chunk]]:
+def in_batches(chunks: Iterator[Chunk], most_bytes: int = _BATCH_BYTES) -> Generator[list[Chunk]]:
     """Lists of chunks, none of them empty: twice as many each time while their source is quick, one
     by one where it is slow, so that nothing that is ready waits for long.
 
-    Closing this closes the source.
+    `most_bytes`: none is added to as many. Closing this closes the source.
     """
     batch: list[Chunk] = []
     size, most, tried = 0, 1, 0
@@ -29,7 +29,7 @@ def in_batches(chunks: Iterator[Chunk]) -> Iterator[list[Chunk]]:
             batch.append(chunk)
             size += len(chunk)
             is_slow = time.monotonic() - began > _QUICK_S * len(batch)
-            if is_slow or len(batch) >= most or size >= _BATCH_BYTES:
+            if is_slow or len(batch) >= most or size >= most_bytes:
                 yield batch
                 tried += 1
                 most = 1 if is_slow or tried < _TRIED else most * 2

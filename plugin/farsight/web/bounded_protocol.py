@@ -13,6 +13,8 @@ from farsight.web.wire_form import in_few_writes
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_TIMEOUT_S = 30.0
+#: Where a request's scope (ASGI 3) holds its connection, among the extensions.
+CONNECTION = "farsight.connection"
 _SAID = b'{"status": 431, "error": "the request line and its headers are above 64 KiB"}'
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
@@ -94,6 +96,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_message = True
         super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: {"protocol": self}}
+
+    async def emptied(self) -> None:
+        """Until all that was written has left, or the connection is over."""
+        while self.transport.get_write_buffer_size() and not self.transport.is_closing():
+            await self.flow.drain()
+            await asyncio.sleep(0)
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

@@ -8,10 +8,11 @@ they may block. Meant for the loopback, behind a reverse proxy. Why uvicorn: doc
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from farsight.services.presence import Presence
 from farsight.web.base_url import BaseUrl
 from farsight.web.batches import in_batches
 from farsight.web.body_channel import BodyChannel
-from farsight.web.bounded_protocol import protocol_class
+from farsight.web.bounded_protocol import CONNECTION, protocol_class
 from farsight.web.credentials import Credentials
 from farsight.web.incoming import (
     Incoming,
@@ -32,9 +33,11 @@ from farsight.web.incoming import (
     is_short,
     query_of,
     read_body,
+    until_gone,
 )
 from farsight.web.lingering import lingering
 from farsight.web.messages import Request, Response
+from farsight.web.outflow import BATCH_BYTES, Outflow, Turn
 from farsight.web.quick_answers import QuickAnswers
 from farsight.web.routes import Router, error_response
 from farsight.web.wire_form import in_few_writes, wire_form
@@ -51,7 +54,6 @@ _TURN_S = 30.0
 Scope = dict[str, Any]
 Chunk = bytes | memoryview
 T = TypeVar("T")
-_END = object()
 
 
 class FullDoor:
@@ -148,7 +150,7 @@ class FullDoor:
             answer = await self._begun(response, with_body=scope["method"] != "HEAD")
         except FarsightError as error:
             answer = await self._begun(error_response(error), with_body=scope["method"] != "HEAD")
-        await self._send(answer, incoming, send)
+        await self._send(answer, incoming, send, scope["extensions"][CONNECTION]["protocol"])
 
     async def _answer_to(self, request: Request, incoming: Incoming) -> Response:
         """Raises: FarsightError, of what can't be read."""
@@ -231,51 +233,54 @@ class FullDoor:
         headers, chunks = wire_form(response)
         start = {"type": "http.response.start", "status": response.status, "headers": headers}
         if not with_body:
-            return _Begun(start, _END, iter(()))
+            return _Begun(start, [])
         if isinstance(chunks, list):
-            return _Begun(start, _END, iter(chunks), at_hand=True)
-        batches = in_batches(chunks)
-        return _Begun(start, await self._on_worker(lambda: next(batches, _END)), batches)
+            return _Begun(start, chunks)
+        batches = in_batches(chunks, BATCH_BYTES)
+        first = await self._on_worker(lambda: next(batches, []))
+        return _Begun(start, first, batches)
 
-    async def _send(self, answer: _Begun, incoming: Incoming, send: Any) -> None:
+    async def _send(self, answer: _Begun, incoming: Incoming, send: Any, connection: Any) -> None:
         if incoming.is_owed:
             send = lingering(incoming, send)
         try:
             await send(answer.start)
-            if answer.at_hand:
-                await _send_whole(list(answer.rest), send)
+            if answer.rest is None:
+                await _send_whole(answer.first, send)
                 return
-            if answer.first is not _END:
-                await self._stream(answer.first, answer.rest, incoming.receive, send)
+            batches = itertools.chain((answer.first,), answer.rest)
+            await self._stream(batches, incoming.receive, connection)
             await send({"type": "http.response.body", "body": b""})
         except FarsightError as error:  # left without an end, so that the client sees it
             LOG.warning("an answer ended early: %s", error)
         finally:
-            close = getattr(answer.rest, "close", None)
-            if close is not None:
-                await self._on_worker(close)
+            if answer.rest is not None:
+                await self._on_worker(answer.rest.close)
 
-    async def _stream(self, first: Any, rest: Iterator[Any], receive: Any, send: Any) -> None:
-        """Batch by batch; a client that goes away ends it."""
-        gone = asyncio.ensure_future(_disconnected(receive))
+    async def _stream(self, batches: Iterator[list[Chunk]], receive: Any, connection: Any) -> None:
+        """Turn by turn; a client that goes away ends it."""
+        gone = asyncio.ensure_future(until_gone(receive))
+        outflow = Outflow(connection.transport)
+        turn = Turn((), is_last=False)
         try:
-            batch = first
-            while batch is not _END and not gone.done():
-                for chunk in batch:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                batch = await self._on_worker(lambda: next(rest, _END))
+            while not turn.is_last and not gone.done():
+                await connection.emptied()
+                turn = await self._on_worker(lambda: outflow.turn(batches))
+                outflow.hand_over(turn)
+        except OSError as error:
+            LOG.info("the client has left: %s", error)
         finally:
             gone.cancel()
+            outflow.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """An answer that is ready to go. at_hand: the rest is all there, no worker has to make it."""
+    """An answer that is ready to go: all of it, or its first chunks. rest: a worker makes it."""
 
     start: dict[str, Any]
-    first: Any
-    rest: Iterator[Any]
-    at_hand: bool = False
+    first: list[Chunk]
+    rest: Generator[list[Chunk]] | None = None
 
 
 async def _send_whole(chunks: list[Chunk], send: Any) -> None:
@@ -291,10 +296,5 @@ def _wake(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
 
 
 async def _tell_when_gone(receive: Any, presence: Presence) -> None:
-    await _disconnected(receive)
+    await until_gone(receive)
     presence.leave()
-
-
-async def _disconnected(receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

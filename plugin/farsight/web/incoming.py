@@ -96,3 +96,9 @@ async def read_body(headers: Mapping[str, str], receive: Any, max_bytes: int) ->
             raise too_large
         if not message.get("more_body"):
             return b"".join(parts)
+
+
+async def until_gone(receive: Any) -> None:
+    """Returns when the client has left, or has its answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

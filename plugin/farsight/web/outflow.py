@@ -1,0 +1,96 @@
+"""A long answer, written into its connection by the thread that makes it.
+
+Where one thread reads and another sends, each byte is fetched into a second processor's cache, and
+uvicorn copies it once more for the framing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+Chunk = bytes | memoryview
+#: Fewer bytes are gathered before they are sent, while their source is quick.
+BATCH_BYTES = 256 << 10
+#: Then others who wait for a worker have their turn.
+_TURN_S = 0.05
+#: Of pieces in one call; the system's limit is 1024.
+_MOST_PIECES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """left: framed, and not taken by the connection yet. is_last: nothing more is to be made."""
+
+    left: Sequence[Chunk]
+    is_last: bool
+
+
+class Outflow:
+    """Of one answer in chunks (RFC 9112 7.1), from the first chunk to the last but the empty one.
+
+    Laws: a worker never waits for a client; nobody else writes into the connection from
+    `emptied` on until `turn` is over.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        connection = transport.get_extra_info("socket")
+        # Another descriptor: the transport may close its own while a worker uses this.
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        transport.set_write_buffer_limits(0)  # so that who waits for it to drain waits for all
+
+    def turn(self, batches: Iterator[Sequence[Chunk]]) -> Turn:
+        """Makes and sends for a while. On a worker.
+
+        Raises: what making raises; OSError where the client is gone.
+        """
+        until = time.monotonic() + _TURN_S
+        for batch in batches:
+            left = self._taken_from(_framed(batch))
+            if left or time.monotonic() > until:
+                return Turn(left, is_last=False)
+        return Turn((), is_last=True)
+
+    def hand_over(self, turn: Turn) -> None:
+        """What the connection did not take goes as it can. On the event loop."""
+        if turn.left and not self._transport.is_closing():
+            self._transport.writelines(turn.left)
+
+    def close(self) -> None:
+        """After the last turn."""
+        self._socket.close()
+        self._transport.set_write_buffer_limits()
+
+    def _taken_from(self, pieces: Sequence[Chunk]) -> Sequence[Chunk]:
+        """What is left when the connection takes no more."""
+        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+        while pieces:
+            try:
+                sent = self._socket.sendmsg(pieces, (), flags)
+            except BlockingIOError:
+                break
+            pieces = _behind(pieces, sent)
+        return pieces
+
+
+def _framed(batch: Sequence[Chunk]) -> Sequence[Chunk]:
+    """One chunk of the chunked coding; an empty one would be the end."""
+    size = sum(map(len, batch))
+    if not size:
+        return ()
+    body = (b"".join(batch),) if len(batch) > _MOST_PIECES else batch
+    return (b"%x\r\n" % size, *body, b"\r\n")
+
+
+def _behind(pieces: Sequence[Chunk], sent: int) -> Sequence[Chunk]:
+    """What comes after so many bytes."""
+    for position, piece in enumerate(pieces):
+        if sent < len(piece):
+            return (memoryview(piece)[sent:], *pieces[position + 1 :])
+        sent -= len(piece)
+    return ()
