@@ -181,6 +181,105 @@ def _next_answer(stream: BinaryIO) -> bytes:
     return body
 
 
+@pytest.mark.parametrize("error", [OSError(5, "disk"), TimeoutError("late"), RuntimeError("bug")])
+def test_whatever_fails_in_the_middle_cuts_the_answer_short(serve: Serve, error: Exception) -> None:
+    def bodies() -> Iterator[bytes]:
+        yield from [b"x" * 300_000] * 10
+        raise error
+
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        asked(serve(bodies), lambda answer: answer.read())
+
+
+def test_a_client_that_stops_talking_gets_no_bytes_out_of_place(serve: Serve) -> None:
+    """It half-closes with a second request queued, which uvicorn takes for the one answered."""
+    bodies = random_bodies(6, 40, 400_000)
+    expected = whole(lambda: bodies)
+    door = serve(lambda: bodies)
+    for turn in range(8):
+        with socket.socket() as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            peer.settimeout(30)
+            peer.connect(("127.0.0.1", door.port))
+            peer.sendall(b"GET /x/ HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+            time.sleep(0.02 * turn)
+            peer.shutdown(socket.SHUT_WR)
+            body, is_whole = _first_body(peer.makefile("rb"))
+        assert expected.startswith(body)
+        assert not is_whole or body == expected
+
+
+def _first_body(stream: BinaryIO) -> tuple[bytes, bool]:
+    """As far as it came, and whether it came to its end."""
+    while stream.readline().strip():
+        pass
+    body = b""
+    while (line := stream.readline()).endswith(b"\r\n"):
+        size = int(line, 16)
+        body += stream.read(size)
+        if stream.read(2) != b"\r\n":
+            return body, False
+        if not size:
+            return body, True
+    return body, False
+
+
+def test_a_client_that_leaves_before_anything_is_there_is_no_error(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked_for, left = threading.Event(), threading.Event()
+
+    def bodies() -> Iterator[bytes]:
+        asked_for.set()
+        assert left.wait(20)
+        time.sleep(0.1)  # the event loop notices
+        yield b"x" * 1000
+
+    door = serve(bodies)
+    with socket.create_connection(("127.0.0.1", door.port), timeout=20) as peer:
+        peer.sendall(b"GET /x/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert asked_for.wait(20)
+    left.set()
+    door.stop(5)
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+def test_a_slow_client_costs_nothing_while_it_is_slow(serve: Serve) -> None:
+    bodies = [bytes(500_000)] * 60
+    door = serve(lambda: bodies)
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        peer.connect(("127.0.0.1", door.port))
+        peer.sendall(b"GET /x/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.5)
+        before = time.process_time()
+        time.sleep(1)
+        assert time.process_time() - before < 0.5, "who waits for it waits, and doesn't look"
+
+
+def test_long_answers_take_turns(serve: Serve) -> None:
+    """More than there are workers, none of which ends before all have begun."""
+    all_have_begun = threading.Barrier(6)
+    over = threading.Event()
+
+    def bodies() -> Iterator[bytes]:
+        while not over.is_set():
+            time.sleep(0.005)
+            yield bytes(1000)
+
+    def read(answer: http.client.HTTPResponse) -> bytes:
+        begun = answer.read(2000)
+        all_have_begun.wait(20)
+        over.set()
+        answer.read()
+        return begun
+
+    door = serve(bodies)
+    with ThreadPoolExecutor(6) as clients:
+        begun = list(clients.map(lambda _number: len(asked(door, read)), range(6)))
+    assert begun == [2000] * 6
+
+
 def test_no_descriptor_is_left_open(serve: Serve) -> None:
     bodies = random_bodies(5, 4, 1 << 20)
     door = serve(lambda: bodies)

@@ -1,4 +1,4 @@
-"""The series on their way: one flight each, and what became of the last ones."""
+"""The series on their way, and what became of the last ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Flights:
         self._listeners: tuple[Ended, ...] = ()
 
     def listen(self, tell: Ended) -> None:
-        """`tell` is called with every flight that is over, once another may begin."""
+        """`tell` is called with every flight that is over, unless another that asks all of its
+        PACS goes on well by then: that one counts."""
         self._listeners = (*self._listeners, tell)
 
     def of(self, series: SeriesRef) -> tuple[SeriesFlight, ...]:
@@ -77,7 +78,7 @@ class Flights:
         return begun
 
     def landed(self, flight: SeriesFlight) -> None:
-        """It is over; another may begin."""
+        """It is over."""
         error = flight.error
         outcome = "failed"
         if error is None:
@@ -95,9 +96,12 @@ class Flights:
         with self._lock:
             flights = self._under_way[flight.series]
             flights.remove(flight)
+            others = tuple(flights)
             if not flights:
                 del self._under_way[flight.series]
             self._ended.appendleft({**flight.progress(), "state": outcome})
+        if any(one.sources >= flight.sources and one.error is None for one in others):
+            return
         for tell in self._listeners:
             tell(flight.series, error)
 

@@ -73,29 +73,26 @@ class Intake:
             if instance is None:
                 return
             ref = _ref_of(instance)
-            is_stored = self._keep(ref, instance, source)
+            # Those of now: only they are told what becomes of it.
             flights = set(flights_of(ref.series))
             if mine is not None and ref.series == wanted:
                 flights.add(mine)
+            is_stored = self._archive.holds(ref)
+            is_new = not is_stored and self._tier.add_unstored(ref, instance)
+            if is_stored:
+                self._tier.add_stored(ref, instance)
             for flight in flights:
-                flight.arrived(ref.sop_instance_uid, len(received.part10))
                 if is_stored:
                     flight.stored(frozenset((ref.sop_instance_uid,)))
+                flight.arrived(ref.sop_instance_uid, len(received.part10))
+            if is_new:
+                self._persister.submit(ref, instance, source, self._stored)
 
         return take
 
     def ended(self, source: str, outcome: SubOperations) -> None:
         """Counts what a PACS says it did for a request."""
         self._statistics.ended(source, outcome)
-
-    def _keep(self, ref: InstanceRef, instance: DicomObject, source: str) -> bool:
-        """True: it is stored. False: it is being stored, and what becomes of it will be told."""
-        if self._archive.holds(ref):
-            self._tier.add_stored(ref, instance)
-            return True
-        if self._tier.add_unstored(ref, instance):
-            self._persister.submit(ref, instance, source, self._stored)
-        return False
 
 
 def _read(received: ReceivedInstance, wanted: SeriesRef) -> DicomObject | None:

@@ -1,5 +1,5 @@
-"""Getting what isn't here: one flight per series, instances out of turn, nothing called complete
-that isn't.
+"""Getting what isn't here: each series once, instances out of turn, nothing called complete that
+isn't.
 
 Laws:
 - A series is complete only when every instance a PACS lists for it is stored; that is recorded
@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from farsight.dicom.elements import DicomObject
 from farsight.errors import (
@@ -25,7 +24,7 @@ from farsight.errors import (
     PacsTimeout,
     RetrieveIncomplete,
 )
-from farsight.model import Completeness, InstanceRef, SeriesRef
+from farsight.model import InstanceRef, SeriesRef
 from farsight.ports.archive import Archive
 from farsight.ports.pacs import Pacs
 from farsight.services.bulk_queue import BulkQueue, Urgency
@@ -34,6 +33,7 @@ from farsight.services.headers_first import HeadersFirst
 from farsight.services.holdings import Holdings, RetrieveLimits
 from farsight.services.instance_reader import InstanceReader
 from farsight.services.intake import Intake
+from farsight.services.landing import Landing
 from farsight.services.memory_tier import MemoryTier
 from farsight.services.persist import Persister
 from farsight.services.presence import ClientGone, Presence
@@ -61,16 +61,15 @@ class RetrieveService:
     ) -> None:
         self._in_use = in_use
         self._listing = SourceListing(sources)
-        self._all_sources = self._listing.sources
         self._archive = archive
         self._tier = tier
         self._limits = limits
-        self._completed: list[Callable[[SeriesRef], None]] = []
         self._headers = HeadersFirst(sources, limits.wait_s)
         self._bulk = BulkQueue(limits.bulk_threads, limits.associations_per_study)
         self.statistics = RetrieveStatistics()
         self._flights = Flights(self._bulk, self.statistics)
         self._intake = Intake(archive, tier, persister, self._stored_one, self.statistics)
+        self._landing = Landing(archive, self._intake, self._flights, self._listing.sources)
         self._fetch = SeriesFetch(archive, self._intake, self._bulk, limits, self._flights.of)
         self._single = SingleFetches(
             self._listing, archive, self._intake, self._flights.of, limits.wait_s
@@ -90,7 +89,7 @@ class RetrieveService:
 
     def when_complete(self, tell: Callable[[SeriesRef], None]) -> None:
         """Called, on a storing thread, with every series of which all is stored. Must not block."""
-        self._completed.append(tell)
+        self._landing.when_complete(tell)
 
     def when_ended(self, tell: Ended) -> None:
         """Called, on a fetching or storing thread, with every series that is under way no longer:
@@ -220,47 +219,29 @@ class RetrieveService:
             raise
         finally:
             flight.fetched()
-            # What single fetches stored meanwhile was not announced to this flight.
-            flight.stored(self._intake.held(flight.series))
-            self._land(flight)
-
-    def _is_sure(self, flight: SeriesFlight) -> bool:
-        """Whether no PACS may have more of it: every one was asked, and told what it has."""
-        return not flight.doubt and flight.sources >= self._all_sources
+            try:  # what single fetches stored meanwhile was not announced to this flight
+                flight.stored(self._intake.held(flight.series))
+            except ArchiveError as error:
+                flight.fail(error)
+            self._landing.land(flight)
 
     def stored_elsewhere(self, ref: InstanceRef) -> None:
         """Tells that the archive took an instance that didn't come through here."""
         for flight in self._flights.of(ref.series):
             flight.stored(frozenset((ref.sop_instance_uid,)))
-            self._land(flight)
+            self._landing.land(flight)
 
     def _stored_one(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
         self.statistics.stored(well=failure is None)
         self._single.stored(ref, failure)
-        for flight in self._flights.of(ref.series):
+        flights = self._flights.of(ref.series)
+        for flight in flights:
             if failure is not None:
                 flight.not_stored(ref.sop_instance_uid, failure)
             else:
                 flight.stored(frozenset((ref.sop_instance_uid,)))
-            self._land(flight)
-
-    def _land(self, flight: SeriesFlight) -> None:
-        """Ends a flight when it is over; leaves the record if the series is whole."""
-        if not flight.may_land():
-            return
-        expected = flight.expected
-        if flight.error is None and expected is not None and self._is_sure(flight):
-            stored = len(expected.among(self._intake.held(flight.series)))
-            if stored >= expected.count:
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                record = Completeness(expected.count, stored, flight.source, now)
-                try:
-                    self._archive.mark_complete(flight.series, record)
-                except ArchiveError as error:
-                    LOG.error("series %s: %s", flight.series.series_instance_uid, error)
-                for tell in self._completed:
-                    tell(flight.series)
-        self._flights.landed(flight)
+        for flight in flights:
+            self._landing.land(flight)
 
     def study_series(self, study_instance_uid: str) -> tuple[tuple[SeriesRef, ...], str | None]:
         """The series of a study, at the PACS and here, and a warning if a PACS didn't answer.

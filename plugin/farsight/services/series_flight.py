@@ -1,7 +1,8 @@
 """One series on its way from a PACS: what is expected, what is here, what is stored.
 
-One flight goes well per series at a time; everyone who needs the series waits on it. It lands
-when all that came is stored or could not be: whole, or with an error when no more is to be had.
+Of a series, and the PACS it is asked of, one flight at a time goes well; everyone who needs the
+series waits on it. It lands when all that came is stored or could not be: whole, or with an error
+when no more is to be had.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ class SeriesFlight:
         source: str,
         expected: Expected,
         held: frozenset[str],
-        in_memory: frozenset[str] = frozenset(),
-        doubt: str = "",
+        in_memory: frozenset[str],
+        doubt: str,
     ) -> None:
         """What the source lists, what is stored of it, and what is being stored.
 

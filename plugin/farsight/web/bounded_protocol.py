@@ -4,6 +4,7 @@ way for what can be answered at once."""
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,7 +14,7 @@ from farsight.web.wire_form import in_few_writes
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_TIMEOUT_S = 30.0
-#: Where a request's scope (ASGI 3) holds its connection, among the extensions.
+#: Where a request's scope (ASGI 3) tells its connection, among the extensions.
 CONNECTION = "farsight.connection"
 _SAID = b'{"status": 431, "error": "the request line and its headers are above 64 KiB"}'
 _TOO_LARGE = (
@@ -96,10 +97,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_message = True
         super().on_message_begin()
-        self.scope["extensions"] = {CONNECTION: {"protocol": self}}
+        # Not kept alive by what it keeps itself.
+        self.scope["extensions"] = {CONNECTION: {"protocol": weakref.ref(self)}}
 
     async def emptied(self) -> None:
-        """Until all that was written has left, or the connection is over."""
+        """Until all that was written has left, or the connection is about to be over."""
         while self.transport.get_write_buffer_size() and not self.transport.is_closing():
             await self.flow.drain()
             await asyncio.sleep(0)

@@ -1,8 +1,8 @@
 """The full door: an HTTP listener of our own inside the plugin, on uvicorn with httptools.
 
 It says everything the SDK can't: HEAD, OPTIONS, 206, JSON errors, repeated query keys. One
-event loop moves the bytes and answers what takes no time; handlers run on the worker pool, where
-they may block. Meant for the loopback, behind a reverse proxy. Why uvicorn: docs/adr/0003.
+event loop answers what takes no time; the rest is made, and if long sent, by the worker pool, which
+may block. Meant for the loopback, behind a reverse proxy. Why uvicorn: docs/adr/0003.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import uvicorn
 
 from farsight.errors import FarsightError, SettingsError, UploadsBusy
-from farsight.services.presence import Presence
+from farsight.services.presence import ClientGone, Presence
 from farsight.web.base_url import BaseUrl
 from farsight.web.batches import in_batches
 from farsight.web.body_channel import BodyChannel
@@ -150,7 +150,7 @@ class FullDoor:
             answer = await self._begun(response, with_body=scope["method"] != "HEAD")
         except FarsightError as error:
             answer = await self._begun(error_response(error), with_body=scope["method"] != "HEAD")
-        await self._send(answer, incoming, send, scope["extensions"][CONNECTION]["protocol"])
+        await self._send(answer, incoming, send, scope["extensions"][CONNECTION]["protocol"]())
 
     async def _answer_to(self, request: Request, incoming: Incoming) -> Response:
         """Raises: FarsightError, of what can't be read."""
@@ -232,10 +232,8 @@ class FullDoor:
         """The answer up to its first chunk: what fails until then can still be said."""
         headers, chunks = wire_form(response)
         start = {"type": "http.response.start", "status": response.status, "headers": headers}
-        if not with_body:
-            return _Begun(start, [])
-        if isinstance(chunks, list):
-            return _Begun(start, chunks)
+        if isinstance(chunks, list) or not with_body:
+            return _Begun(start, list(chunks) if with_body else [])
         batches = in_batches(chunks, BATCH_BYTES)
         first = await self._on_worker(lambda: next(batches, []))
         return _Begun(start, first, batches)
@@ -251,6 +249,8 @@ class FullDoor:
             batches = itertools.chain((answer.first,), answer.rest)
             await self._stream(batches, incoming.receive, connection)
             await send({"type": "http.response.body", "body": b""})
+        except ClientGone as error:
+            LOG.info("%s", error)
         except FarsightError as error:  # left without an end, so that the client sees it
             LOG.warning("an answer ended early: %s", error)
         finally:
@@ -259,16 +259,15 @@ class FullDoor:
 
     async def _stream(self, batches: Iterator[list[Chunk]], receive: Any, connection: Any) -> None:
         """Turn by turn; a client that goes away ends it."""
-        gone = asyncio.ensure_future(until_gone(receive))
         outflow = Outflow(connection.transport)
+        gone = asyncio.ensure_future(until_gone(receive))
         turn = Turn((), is_last=False)
         try:
             while not turn.is_last and not gone.done():
                 await connection.emptied()
+                outflow.check()
                 turn = await self._on_worker(lambda: outflow.turn(batches))
                 outflow.hand_over(turn)
-        except OSError as error:
-            LOG.info("the client has left: %s", error)
         finally:
             gone.cancel()
             outflow.close()

@@ -25,8 +25,8 @@ from farsight.web.worker_pool import WorkerPool
 
 LOG = logging.getLogger("farsight.web")
 PROBE = "/farsight/probe"
-#: From this version on an answer that says it is in gzip leaves as it is.
-_LEAVES_GZIP_ALONE = (1, 12, 7)
+#: Compresses nothing unless it is told to; what earlier ones do by themselves is left to them.
+_COMPRESSES_ON_DEMAND = (1, 12, 7)
 
 
 class _Door:
@@ -49,10 +49,10 @@ def mount(
     """
     _Door.router, _Door.pool, _Door.base_url = router, pool, base_url
     _Door.answers = OrthancAnswers(pool)
-    # The SDK has no 206. An older Orthanc that compresses does so with what is compressed already.
-    is_ours = not configuration.get("HttpCompressionEnabled", True)
-    is_ours = is_ours or is_at_least(*_LEAVES_GZIP_ALONE)
-    _Door.not_heard = ("range",) if is_ours else ("accept-encoding", "range")
+    by_default = not is_at_least(*_COMPRESSES_ON_DEMAND)
+    compresses = bool(configuration.get("HttpCompressionEnabled", by_default))
+    # Where Orthanc compresses, it does so with what is compressed already. The SDK has no 206.
+    _Door.not_heard = ("accept-encoding", "range") if compresses else ("range",)
     orthanc.RegisterRestCallback(PROBE, answer_probe)
     for root in router.roots:
         orthanc.RegisterRestCallback(f"{root}(.*)", answer_request)

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from farsight.services.presence import ClientGone
+
 Chunk = bytes | memoryview
 #: Fewer bytes are gathered before they are sent, while their source is quick.
 BATCH_BYTES = 256 << 10
@@ -33,12 +35,14 @@ class Turn:
 class Outflow:
     """Of one answer in chunks (RFC 9112 7.1), from the first chunk to the last but the empty one.
 
-    Laws: a worker never waits for a client; nobody else writes into the connection from
-    `emptied` on until `turn` is over.
+    Laws: a worker never waits for a client; a turn begins when all that was written before has
+    left, and nobody else writes until it is over; what could not be sent has no end behind it.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        """Raises: ClientGone."""
         self._transport = transport
+        self.check()
         connection = transport.get_extra_info("socket")
         # Another descriptor: the transport may close its own while a worker uses this.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
@@ -47,7 +51,7 @@ class Outflow:
     def turn(self, batches: Iterator[Sequence[Chunk]]) -> Turn:
         """Makes and sends for a while. On a worker.
 
-        Raises: what making raises; OSError where the client is gone.
+        Raises: what making raises; ClientGone.
         """
         until = time.monotonic() + _TURN_S
         for batch in batches:
@@ -57,12 +61,20 @@ class Outflow:
         return Turn((), is_last=True)
 
     def hand_over(self, turn: Turn) -> None:
-        """What the connection did not take goes as it can. On the event loop."""
-        if turn.left and not self._transport.is_closing():
-            self._transport.writelines(turn.left)
+        """What was not taken goes as it can. On the event loop. Raises: ClientGone."""
+        self.check()
+        if turn.left:
+            # In one piece: `writelines` of some Pythons (3.12.0 to 3.13.1) doesn't tell when it
+            # has to wait.
+            self._transport.write(b"".join(turn.left))
+
+    def check(self) -> None:
+        """Raises: ClientGone where the connection is over, or about to be."""
+        if self._transport.is_closing():
+            raise ClientGone("the client has left")
 
     def close(self) -> None:
-        """After the last turn."""
+        """After the last turn, unless the server stops in the middle of one."""
         self._socket.close()
         self._transport.set_write_buffer_limits()
 
@@ -74,6 +86,8 @@ class Outflow:
                 sent = self._socket.sendmsg(pieces, (), flags)
             except BlockingIOError:
                 break
+            except OSError as error:
+                raise ClientGone(f"the client has left ({error.strerror})") from error
             pieces = _behind(pieces, sent)
         return pieces
 

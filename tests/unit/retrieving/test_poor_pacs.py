@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 
 import pytest
 
@@ -40,25 +39,6 @@ def test_a_pacs_that_dies_in_the_middle(
     source.fails_after = source.failure = None
     assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
     assert source.retrieved[before:] == [only(4, 5, 6)]
-
-
-def test_what_came_before_a_failure_is_being_stored_and_not_fetched_twice(
-    serve: Serve, source: SeriesSource, archive: MemoryArchive
-) -> None:
-    archive.slow = threading.Event()
-    source.fails_after, source.failure = 1, PacsUnavailable("pacs", "connection lost")
-    service = serve(source)
-    with pytest.raises(PacsUnavailable, match="connection lost"):
-        service.ensure_series(SERIES, HERE)
-    assert [one["state"] for one in service.progress()] == ["failed"]
-    assert service.ended() == []
-    source.fails_after = source.failure = None
-    assert service.ensure_series(SERIES, HERE).sop_instance_uids == ALL
-    assert source.retrieved[3:] == [only(4, 5, 6)]
-    archive.slow.set()
-    landed(service)
-    assert sorted(str(one["state"]) for one in service.ended()) == ["complete", "failed"]
-    assert service.statistics.totals().stored == archive.records[SERIES].stored == SLICES
 
 
 def test_what_is_here_while_the_pacs_is_down(
