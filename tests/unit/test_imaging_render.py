@@ -245,6 +245,24 @@ def test_regions_are_where_they_say(region: Region, corners: set[int]) -> None:
     assert abs(int(found[0, 0]) - corners.pop()) <= 1
 
 
+@pytest.mark.parametrize("step", [(2, 2), (3, 3), (4, 2), (1, 2)])
+def test_whole_steps_are_the_mean_of_what_they_cover(step: tuple[int, int]) -> None:
+    down, across = step
+    size = (12, 12)
+    chosen = np.random.default_rng(sum(step))
+    part = chosen.integers(0, 256, (size[0] * down, size[1] * across), dtype=np.uint8)
+    image = chosen.integers(0, 256, (part.shape[0] + 9, part.shape[1] + 7), dtype=np.uint8)
+    image[5 : 5 + part.shape[0], 3 : 3 + part.shape[1]] = part
+    region = Region(3, 5, part.shape[1], part.shape[0])
+    window = Display(windows=(Window(127.5, 255, VoiFunction.LINEAR_EXACT),), aspect=across / down)
+    viewport = RenderingQuery(viewport=Viewport(size[1], size[0], region))
+    shades = _rendered(image, display=window)[5 : 5 + part.shape[0], 3 : 3 + part.shape[1]]
+    means = shades.astype(float).reshape(size[0], down, size[1], across).mean(axis=(1, 3))
+    found = _rendered(image, viewport, window)
+    assert found.shape == size
+    assert np.abs(found - means).max() <= 0.6, "rounded once"
+
+
 def test_flips() -> None:
     found = _rendered(
         _CHESS, RenderingQuery(viewport=Viewport(8, 8, Region(0, 0, 8, 8, True, False)))

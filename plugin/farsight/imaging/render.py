@@ -83,22 +83,30 @@ def fitted(
     left, top, right, bottom = _box(image, region, query.region, whole=whole)
     size = _size(right - left, bottom - top, query, aspect, enlarge=enlarge)
     if (left, top, right, bottom) != (0, 0, image.width, image.height) or size != image.size:
-        shrinks = size[0] < right - left or size[1] < bottom - top
-        filter_ = (
-            Image.Resampling.BOX
-            if shrinks and _is_whole_step(right - left, size[0])
-            else (Image.Resampling.BILINEAR)
-        )
-        # Cut out first: what lies beside the part asked for is not to be blended into it.
-        edge_x, edge_y = math.floor(left), math.floor(top)
-        image = image.crop((edge_x, edge_y, math.ceil(right), math.ceil(bottom)))
-        box = (left - edge_x, top - edge_y, right - edge_x, bottom - edge_y)
-        image = image.resize(size, filter_, box, reducing_gap=2.0)
+        image = _resized(image, (left, top, right, bottom), size)
     if region is not None and region.flip_horizontal:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if region is not None and region.flip_vertical:
         image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     return image
+
+
+def _resized(
+    image: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int]
+) -> Image.Image:
+    """A part of it in another size."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    # Cut out first: what lies beside the part asked for is not to be blended into it.
+    edge_x, edge_y = math.floor(left), math.floor(top)
+    edges = (edge_x, edge_y, math.ceil(right), math.ceil(bottom))
+    if edges == box and _is_whole_step(width, size[0]) and _is_whole_step(height, size[1]):
+        return image.reduce((int(width) // size[0], int(height) // size[1]), edges)
+    shrinks = size[0] < width or size[1] < height
+    is_even = shrinks and _is_whole_step(width, size[0])
+    filter_ = Image.Resampling.BOX if is_even else Image.Resampling.BILINEAR
+    inside = (left - edge_x, top - edge_y, right - edge_x, bottom - edge_y)
+    return image.crop(edges).resize(size, filter_, inside, reducing_gap=2.0)
 
 
 def _is_whole_step(before: float, after: int) -> bool:
