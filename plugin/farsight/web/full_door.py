@@ -235,8 +235,7 @@ class FullDoor:
         if isinstance(chunks, list) or not with_body:
             return _Begun(start, list(chunks) if with_body else [])
         batches = in_batches(chunks, BATCH_BYTES)
-        first = await self._on_worker(lambda: next(batches, []))
-        return _Begun(start, first, batches)
+        return _Begun(start, await self._on_worker(lambda: next(batches, [])), batches)
 
     async def _send(self, answer: _Begun, incoming: Incoming, send: Any, connection: Any) -> None:
         if incoming.is_owed:
@@ -258,14 +257,16 @@ class FullDoor:
                 await self._on_worker(answer.rest.close)
 
     async def _stream(self, batches: Iterator[list[Chunk]], receive: Any, connection: Any) -> None:
-        """Turn by turn; a client that goes away ends it."""
+        """Turn by turn. Raises: ClientGone, and what making raises."""
         outflow = Outflow(connection.transport)
         gone = asyncio.ensure_future(until_gone(receive))
         turn = Turn((), is_last=False)
         try:
-            while not turn.is_last and not gone.done():
+            while not turn.is_last:
                 await connection.emptied()
                 outflow.check()
+                if gone.done():
+                    raise ClientGone("the client has left")
                 turn = await self._on_worker(lambda: outflow.turn(batches))
                 outflow.hand_over(turn)
         finally:
