@@ -241,20 +241,10 @@ def test_a_client_that_leaves_before_anything_is_there_is_no_error(
         assert asked_for.wait(20)
     left.set()
     door.stop(5)
-    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
-
-
-def test_a_slow_client_costs_nothing_while_it_is_slow(serve: Serve) -> None:
-    bodies = [bytes(500_000)] * 60
-    door = serve(lambda: bodies)
-    with socket.socket() as peer:
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        peer.connect(("127.0.0.1", door.port))
-        peer.sendall(b"GET /x/ HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(0.5)
-        before = time.process_time()
-        time.sleep(1)
-        assert time.process_time() - before < 0.5, "who waits for it waits, and doesn't look"
+    said = [
+        one for one in caplog.records if one.name in ("asyncio", "farsight.web", "uvicorn.error")
+    ]
+    assert [one.getMessage() for one in said if one.levelname == "ERROR"] == []
 
 
 def test_long_answers_take_turns(serve: Serve) -> None:
