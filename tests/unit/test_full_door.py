@@ -9,18 +9,19 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from doors import Open, opening
 from farsight.errors import MalformedDicom, PayloadTooLarge, SettingsError
 from farsight.ps318.multipart_related import Part, RelatedBody
 from farsight.web.base_url import BaseUrl
 from farsight.web.credentials import Credentials
 from farsight.web.full_door import FullDoor
 from farsight.web.messages import Request, Response
-from farsight.web.routes import Handler, Router
+from farsight.web.routes import Router
 from farsight.web.worker_pool import WorkerPool
 
 JSON = (("Content-Type", "application/json"),)
@@ -39,26 +40,10 @@ def echo(request: Request) -> Response:
     return Response(200, JSON, json.dumps(seen).encode())
 
 
-Open = Callable[..., FullDoor]
-
-
 @pytest.fixture
 def open_door() -> Iterator[Open]:
-    opened: list[tuple[FullDoor, WorkerPool]] = []
-
-    def start(handler: Handler = echo, *, threads: int = 8, **more: object) -> FullDoor:
-        pool = WorkerPool(threads)
-        credentials = more.pop("credentials", Credentials())
-        base = BaseUrl("http://localhost:1")
-        door = FullDoor(Router({"/x/": handler}), pool, credentials, base, **more)  # type: ignore[arg-type]
-        door.start("127.0.0.1", 0)
-        opened.append((door, pool))
-        return door
-
-    yield start
-    for door, pool in opened:
-        door.stop(5)
-        pool.close()
+    with opening(echo) as start:
+        yield start
 
 
 def connect(door: FullDoor) -> http.client.HTTPConnection:

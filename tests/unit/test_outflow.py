@@ -15,14 +15,12 @@ from typing import BinaryIO
 
 import pytest
 
+from doors import opening
 from farsight.ps318.multipart_related import Part, RelatedBody, encode_related
-from farsight.web.base_url import BaseUrl
-from farsight.web.credentials import Credentials
 from farsight.web.full_door import FullDoor
 from farsight.web.messages import Request, Response
 from farsight.web.outflow import _framed
-from farsight.web.routes import Router
-from farsight.web.worker_pool import WorkerPool
+from farsight.web.routes import Handler
 
 _HEADERS = (("Content-Type", "a/b"),)
 Bodies = Callable[[], Iterable[bytes]]
@@ -45,25 +43,16 @@ def whole(bodies: Bodies) -> bytes:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    opened: list[tuple[FullDoor, WorkerPool]] = []
-
-    def start(bodies: Bodies) -> FullDoor:
+    def handler_of(bodies: Bodies) -> Handler:
         def handler(request: Request) -> Response:
             if request.path == "/x/short":
                 return Response(200, _HEADERS, b"short")
             return Response(200, (), RelatedBody("a/b", "XX", Parts(bodies)))
 
-        pool = WorkerPool(4)
-        router = Router({"/x/": handler})
-        door = FullDoor(router, pool, Credentials(), BaseUrl("http://localhost:1"))
-        door.start("127.0.0.1", 0)
-        opened.append((door, pool))
-        return door
+        return handler
 
-    yield start
-    for door, pool in opened:
-        door.stop(5)
-        pool.close()
+    with opening(handler_of(list)) as start:
+        yield lambda bodies: start(handler_of(bodies), threads=4)
 
 
 def asked(door: FullDoor, read: Callable[[http.client.HTTPResponse], bytes]) -> bytes:
