@@ -30,9 +30,9 @@ from farsight.adapters.sqlite_cache_book import SqliteCacheBook  # noqa: E402
 from farsight.model import InstanceRef, SeriesRef  # noqa: E402
 from farsight.services.bookkeeping import Bookkeeping  # noqa: E402
 from farsight.services.series_locks import SeriesLocks  # noqa: E402
+from free_ports import free_port  # noqa: E402
 from orthanc_process import (  # noqa: E402
     OrthancProcess,
-    free_port,
     gateway_configuration,
     running_orthanc,
 )

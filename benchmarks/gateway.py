@@ -23,9 +23,9 @@ import requests
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "plugin")]
 
+from free_ports import free_port  # noqa: E402
 from orthanc_process import (  # noqa: E402
     OrthancProcess,
-    free_port,
     gateway_configuration,
     running_orthanc,
 )

@@ -35,9 +35,9 @@ from benchmarks.gateway import forget, getscu, seconds, wait_stored  # noqa: E40
 
 from farsight.adapters.dimse_pacs import DimsePacs  # noqa: E402
 from farsight.adapters.pacs_address import PacsAddress  # noqa: E402
+from free_ports import free_port  # noqa: E402
 from orthanc_process import (  # noqa: E402
     OrthancProcess,
-    free_port,
     gateway_configuration,
     running_orthanc,
 )

@@ -40,7 +40,8 @@ from benchmarks.retrieve import (  # noqa: E402
     row,
 )
 
-from orthanc_process import OrthancProcess, free_port, running_orthanc  # noqa: E402
+from free_ports import free_port  # noqa: E402
+from orthanc_process import OrthancProcess, running_orthanc  # noqa: E402
 from pacs_peers import PEERS  # noqa: E402
 from sample_files import instance_uid, series_uid, study_uid, write_series  # noqa: E402
 

@@ -36,9 +36,9 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).par
 
 from benchmarks.retrieve import resident  # noqa: E402
 
+from free_ports import free_port  # noqa: E402
 from orthanc_process import (  # noqa: E402
     OrthancProcess,
-    free_port,
     gateway_configuration,
     running_orthanc,
 )

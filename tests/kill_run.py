@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from free_ports import free_port
 from kill_checks import Checks
 from kill_ledger import Ledger, Name, Series, file_of
 from kill_pacs import SeenPacs, pacs_of
 from kill_workload import Doors, Load, Shelf
-from orthanc_process import OrthancProcess, free_port, gateway_configuration
+from orthanc_process import OrthancProcess, gateway_configuration
 
 _OWN_STUDIES, _OWN_SERIES, _OWN_INSTANCES = 5, 2, 6
 _LONGEST_LIFE_S = 3.0

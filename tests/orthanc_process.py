@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -16,11 +15,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from free_ports import free_port
 
 PLUGINS = Path(os.environ.get("ORTHANC_PLUGINS", "/usr/share/orthanc/plugins"))
 COMMAND = os.environ.get("ORTHANC_COMMAND", shutil.which("Orthanc") or "").split()
@@ -35,20 +36,6 @@ requires_dicomweb_plugin = pytest.mark.skipif(
     not (PLUGINS / "libOrthancDicomWeb.so").exists(),
     reason="needs the official DICOMweb plugin (Debian: orthanc-dicomweb)",
 )
-
-
-_GIVEN: set[int] = set()
-
-
-def free_port() -> int:
-    """A port nobody listens on now, never given before: Orthanc can't be told to choose itself."""
-    while True:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
 
 
 class OrthancProcess:

@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from orthanc_process import OrthancProcess, free_port
+from free_ports import free_port
+from orthanc_process import OrthancProcess
 
 AE_TITLE = "PACS"
 requires_dcmtk = pytest.mark.skipif(

@@ -25,7 +25,7 @@ from farsight.services.prefetch_schedule import (
     PrefetchSchedule,
     PrefetchStatus,
 )
-from orthanc_process import free_port
+from free_ports import free_port
 from pacs_peers import PEERS, Peer
 from sample_files import ct_slice, study_uid
 from worklist_peers import AE_TITLE, wlmscpfs

@@ -16,7 +16,8 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from fakes.scripted_pacs import wait_until
 from farsight.dicom.part10 import opening, parse_object
-from orthanc_process import OrthancProcess, free_port, gateway_configuration
+from free_ports import free_port
+from orthanc_process import OrthancProcess, gateway_configuration
 from pacs_peers import AE_TITLE
 from stowing import new_study, part10, store, uid_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from orthanc_process import free_port
+from free_ports import free_port
 from pacs_peers import Peer, _stopped_afterwards, _wait_for_port
 
 AE_TITLE = "RIS"

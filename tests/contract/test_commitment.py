@@ -22,7 +22,8 @@ from fakes.scripted_pacs import mute_listener
 from farsight import errors
 from farsight.errors import FarsightError, NotFound, PacsError, PacsRefusedService, PacsUnavailable
 from farsight.ports.commitment import CommitmentReport, Commitments
-from orthanc_process import PLUGINS, OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import PLUGINS, OrthancProcess, requires_orthanc
 from sample_files import instance_uid, write_series
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -14,7 +14,8 @@ from farsight.adapters.pacs_address import PacsAddress
 from farsight.dicom.part10 import parse_object
 from farsight.errors import PacsError, PacsRefusedService, PacsUnavailable
 from farsight.model import IdentifierKey, Level, ReceivedInstance, SubOperations
-from orthanc_process import free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import requires_orthanc
 from pacs_peers import PEERS, Peer, dcmqrscp, requires_dcmtk
 from sample_files import instance_uid, series_uid, study_uid, write_series
 

@@ -37,7 +37,7 @@ from farsight.errors import (
 )
 from farsight.model import ReceivedInstance, StoreReply
 from farsight.ports.pacs import Outgoing, Pacs
-from orthanc_process import free_port
+from free_ports import free_port
 from pacs_peers import requires_dcmtk, storescp
 from sample_files import ct_slice, study_uid
 

@@ -14,7 +14,7 @@ from farsight.errors import PacsError, PacsRefusedService, PacsUnavailable
 from farsight.model_prefetch import WorklistRule
 from farsight.services.prefetch_choice import facts_of
 from farsight.services.prefetch_scheduled import scheduled_patients
-from orthanc_process import free_port
+from free_ports import free_port
 from pacs_peers import dcmqrscp, requires_dcmtk
 from sample_files import write_series
 from worklist_peers import AE_TITLE, entry, wlmscpfs

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from orthanc_process import OrthancProcess, free_port, gateway_configuration
+from free_ports import free_port
+from orthanc_process import OrthancProcess, gateway_configuration
 from pacs_peers import PEERS, Peer
 
 

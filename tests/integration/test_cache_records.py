@@ -9,7 +9,8 @@ import pytest
 
 from cache_site import CACHE, SLICES, CacheSite, series_path, study_path, write_study
 from fakes.scripted_pacs import wait_until
-from orthanc_process import OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import OrthancProcess, requires_orthanc
 from sample_files import study_uid
 from stowing import new_files, parcels, store, stored_files, uid_of
 

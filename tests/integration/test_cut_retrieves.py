@@ -13,7 +13,8 @@ import requests
 
 from fakes.cutting_proxy import CuttingProxy, cutting_proxy
 from fakes.scripted_pacs import wait_until
-from orthanc_process import OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import Peer, dcmqrscp, requires_dcmtk
 from sample_files import instance_uid, series_uid, study_uid, write_series
 

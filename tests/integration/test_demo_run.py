@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.orthanc_process import REPOSITORY, free_port, requires_orthanc
+from tests.free_ports import free_port
+from tests.orthanc_process import REPOSITORY, requires_orthanc
 
 pytestmark = [pytest.mark.orthanc, requires_orthanc]
 

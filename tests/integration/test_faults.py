@@ -21,7 +21,8 @@ from fakes.scripted_pacs import (
     scripted_pacs,
     wait_until,
 )
-from orthanc_process import OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import dcmqrscp, requires_dcmtk
 from sample_files import ct_slice, instance_uid, series_uid, study_uid, write_series
 

@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from fakes.scripted_pacs import wait_until
-from orthanc_process import OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import Peer, dcmqrscp, orthanc_pacs, qrscp, requires_dcmtk
 from sending_on import (
     Onward,

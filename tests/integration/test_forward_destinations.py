@@ -13,12 +13,8 @@ import requests
 from pydicom.encaps import encapsulate
 
 from fakes.listing_pacs import listing_pacs
-from orthanc_process import (
-    OrthancProcess,
-    free_port,
-    gateway_configuration,
-    requires_orthanc,
-)
+from free_ports import free_port
+from orthanc_process import OrthancProcess, gateway_configuration, requires_orthanc
 from pacs_peers import dcmqrscp, requires_dcmtk, storescp
 from sending_on import data_set, listed, modality, new_studies, onward, study_of, uids
 from stowing import new_study, part10, stored_files, uid_of

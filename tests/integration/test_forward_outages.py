@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fakes.scripted_pacs import wait_until
-from orthanc_process import OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import OrthancProcess, requires_orthanc
 from sending_on import Onward, data_set, listed, modality, new_studies, onward, uids
 from stowing import stored_files, uid_of
 

@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 
 from fakes.scripted_pacs import scripted_pacs, wait_until
 from fakes.series_source import part10
-from orthanc_process import OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import PEERS, Peer, requires_dcmtk, send
 from sample_files import ct_slice, instance_uid, series_uid, study_uid, write_series
 

@@ -272,8 +272,10 @@ def _ask_in_vain(url: str) -> None:
 
 
 def _lives(pid: int) -> bool:
+    """A process that is ending has no command line any more, while its pipes are still open."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return state not in "ZX" and b"farsight" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return state not in "ZX" and (not command or b"farsight" in command)

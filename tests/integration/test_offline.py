@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from fakes.scripted_pacs import wait_until
-from orthanc_process import OrthancProcess, free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import OrthancProcess, requires_orthanc
 from pacs_peers import Peer, dcmqrscp, orthanc_pacs, requires_dcmtk
 from related_parts import related_parts
 from sample_files import instance_uid, series_uid, study_uid, write_series

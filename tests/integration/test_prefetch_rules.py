@@ -10,7 +10,8 @@ import pytest
 
 from fakes.scripted_pacs import scripted_pacs, wait_until
 from farsight.model_prefetch import EveryRule, Hours, OpenedRule, PriorsWanted, WorklistRule
-from orthanc_process import free_port, requires_orthanc
+from free_ports import free_port
+from orthanc_process import requires_orthanc
 from pacs_peers import PEERS, Peer, requires_dcmtk
 from prefetch_desk import Desk, desk, image
 from worklist_peers import entry
