@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,6 +97,15 @@ class ServeService:
         """What `files` will bring, without reading it."""
         for ref in _refs(holdings.series, holdings.sop_instance_uids):
             yield self._retrieve.reader.size(ref)
+
+    def stored(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
+        """SeriesInstanceUID -> SOPInstanceUIDs of what is stored, as far as was heard."""
+        return self._archive.study_instances(study_instance_uid)
+
+    def stored_now(self, study_instance_uid: str) -> Mapping[str, Collection[str]]:
+        """The same, looked at anew."""
+        self._archive.reload(study_instance_uid)
+        return self._archive.study_instances(study_instance_uid)
 
     def series(self, series: SeriesRef, presence: Presence) -> Holdings:
         """What there is of a series, once it is here. Raises: as RetrieveService.ensure_series."""

@@ -26,7 +26,7 @@ from farsight.web.conditional import CHANGING, conditional
 from farsight.web.handlers_rendered import RenderedInstances, Rendition, rendered_together
 from farsight.web.messages import Request, Response
 from farsight.web.related_response import VARY
-from farsight.web.settled import instances_of, settled_series
+from farsight.web.settled import instances_of, of_what_is_left, settled_series
 from farsight.web.targets import (
     accept_of,
     accept_values,
@@ -73,7 +73,7 @@ class PictureHandler:
     def __call__(self, request: Request, path: ResourcePath) -> Response:
         if path.action is Action.THUMBNAIL:
             return self._thumbnail(request, path)
-        return self._rendered(request, path)
+        return of_what_is_left(self._serve, path, lambda: self._rendered(request, path))
 
     # ---- thumbnails
 

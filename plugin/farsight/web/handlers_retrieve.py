@@ -22,6 +22,7 @@ from farsight.web.handlers_objects import ObjectsHandler
 from farsight.web.messages import Request, Response
 from farsight.web.opening import UNHEARD, StudyOpenings, insists
 from farsight.web.related_response import VARY, maybe_short
+from farsight.web.settled import of_what_is_left
 from farsight.web.targets import accept_of, instance_of, series_of, study_of
 
 
@@ -52,7 +53,8 @@ class RetrieveHandler:
         if path.action in (Action.FRAMES, Action.BULKDATA):
             return self._frames(request, path)
         request, warnings = self._openings.begin(request, path)
-        return maybe_short(self._answer(request, path), warnings, request.base_url + self._root)
+        response = of_what_is_left(self._serve, path, lambda: self._answer(request, path))
+        return maybe_short(response, warnings, request.base_url + self._root)
 
     def _answer(self, request: Request, path: ResourcePath) -> Response:
         if path.action is Action.METADATA:

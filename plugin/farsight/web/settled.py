@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from farsight.errors import NotFound
 from farsight.model import InstanceRef, Level
 from farsight.ps318.resource_path import ResourcePath
 from farsight.services.holdings import Holdings
 from farsight.services.presence import Presence
 from farsight.services.serve import ServeService
+from farsight.web.messages import Response
 from farsight.web.targets import series_of, study_of
+
+#: How often an answer is begun of what others keep deleting from.
+_ATTEMPTS = 3
+
+
+def of_what_is_left(
+    serve: ServeService, path: ResourcePath, answer: Callable[[], Response]
+) -> Response:
+    """The answer for many instances, of which others may delete some before they are read.
+
+    Then what is left is the answer, never that there is nothing. Raises: what `answer` raises.
+    """
+    if path.level is Level.IMAGE:
+        return answer()
+    for _ in range(_ATTEMPTS - 1):
+        stored = serve.stored(study_of(path))
+        try:
+            return answer()
+        except NotFound:
+            if not stored or serve.stored_now(study_of(path)) == stored:
+                raise
+    return answer()
 
 
 def settled_series(
