@@ -73,7 +73,9 @@ def test_closing_ends_a_worker_that_hangs_at_its_start(
     assert children() == before
 
 
-@pytest.mark.parametrize("greeting", [b"\0\xff\xff\xff\xff" + bytes(64), b"\5" + bytes(4)])
+@pytest.mark.parametrize(
+    "greeting", [b"\0\xff\xff\xff\xff" + bytes(64), b"\5" + bytes(4), bytes(5)]
+)
 def test_a_wrong_greeting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, greeting: bytes) -> None:
     code = f"import os, time; os.write(1, {greeting!r} + bytes(64)); time.sleep(30)"
     at_start(monkeypatch, tmp_path, code)
@@ -155,7 +157,7 @@ def test_a_worker_without_an_orthanc_does_not_go_on_for_ever() -> None:
     )
     assert process.stdin is not None
     pickled = pickle.dumps(ICON)
-    process.stdin.write(HEAD.pack(len(pickled), 0) + pickled)
+    process.stdin.write(HEAD.pack(len(pickled), 0, False) + pickled)
     process.stdin.flush()
     assert process.wait(60) == -signal.SIGXCPU
     process.communicate()

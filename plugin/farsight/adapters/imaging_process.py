@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 
 from farsight.imaging import worker as wire
@@ -21,6 +22,10 @@ from farsight.imaging.jobs import Job
 LOG = logging.getLogger("farsight.imaging")
 _PIPE_BYTES = 1 << 20
 _LARGEST_ANSWER = 2 << 30
+#: An image of 1024 x 1448 in 16 bits; what is larger takes long enough to be drawn.
+_TRAY_BYTES = 4 << 20
+#: Most answers come in one turn.
+_AT_ONCE = 64 << 10
 #: What a worker is told of this process's environment. In the rest there may be passwords.
 _TOLD = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONHOME")
 
@@ -36,13 +41,16 @@ class ImagingProcess:
         # In seconds of the processor: as a rule the deadline comes first.
         seconds = str(2 * math.ceil(job_s) + 1)
         command = [python_executable(), "-m", wire.__name__, str(max_bytes), seconds]
+        self._tray = _tray()
+        shared = () if self._tray is None else (self._tray.fileno(),)
         self._process = subprocess.Popen(
-            command,
+            [*command, *map(str, shared)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
             env=_environment(),
             start_new_session=True,
+            pass_fds=shared,
         )
         try:
             assert self._process.stdin is not None
@@ -68,10 +76,11 @@ class ImagingProcess:
             self._rests = False
             self._deadline = deadline
         pickled = pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
-        head = wire.HEAD.pack(len(pickled), len(frames))
+        in_tray = self._place(frames)
+        head = wire.HEAD.pack(len(pickled), len(frames), in_tray)
         sizes = b"".join(wire.SIZE.pack(len(frame)) for frame in frames)
         _write(self._in, head + sizes + pickled)
-        for frame in frames:
+        for frame in () if in_tray else frames:
             _write(self._in, frame)
         answer = self._read_answer()
         self._rest()
@@ -118,15 +127,42 @@ class ImagingProcess:
             self._deadline = float("inf")
             self._rests = True
 
+    def _place(self, frames: Sequence[bytes | memoryview]) -> bool:
+        """Into the tray, where they fit. Nothing of the job before is read there any more."""
+        if self._tray is None or sum(map(len, frames)) > _TRAY_BYTES:
+            return False
+        place = 0
+        for frame in frames:
+            if os.pwrite(self._tray.fileno(), frame, place) != len(frame):
+                raise OSError("no memory for the frames")
+            place += len(frame)
+        return True
+
     def _read_answer(self) -> tuple[int, list[bytes]]:
-        outcome, count = wire.ANSWER.unpack(_read(self._out, wire.ANSWER.size))
+        incoming = _Incoming(self._out)
+        outcome, count = wire.ANSWER.unpack(incoming.take(wire.ANSWER.size))
         if count > 1 << 20:
             raise ValueError("no answer")
-        raw = _read(self._out, count * wire.SIZE.size)
+        raw = incoming.take(count * wire.SIZE.size)
         sizes = [size for (size,) in wire.SIZE.iter_unpack(raw)]
         if sum(sizes) > _LARGEST_ANSWER:
             raise ValueError("no answer")
-        return outcome, [_read(self._out, size) for size in sizes]
+        blocks = [incoming.take(size) for size in sizes]
+        if incoming.has_more:
+            raise ValueError("more than an answer")
+        return outcome, blocks
+
+
+def _tray() -> FileIO | None:
+    """Memory that the worker maps. It is written to by calls, never mapped here: whatever the
+    worker does to it does nothing here."""
+    try:
+        file = FileIO(os.memfd_create("farsight-frames"), "r+")
+        file.truncate(_TRAY_BYTES)
+        return file
+    except OSError as error:
+        LOG.debug("frames go through the pipes of an imaging worker: %s", error.strerror)
+        return None
 
 
 def _widen(*pipes: int) -> None:
@@ -144,15 +180,30 @@ def _write(descriptor: int, block: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _read(descriptor: int, size: int) -> bytes:
-    pieces: list[bytes] = []
-    while size:
-        piece = os.read(descriptor, min(size, _PIPE_BYTES))
-        if not piece:
-            raise OSError("the worker has gone")
-        pieces.append(piece)
-        size -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+class _Incoming:
+    """What comes through a pipe, in as few turns as it can: each may have to wait for its turn."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._at_hand = b""
+
+    @property
+    def has_more(self) -> bool:
+        return bool(self._at_hand)
+
+    def take(self, size: int) -> bytes:
+        """Raises: OSError where it ends before."""
+        pieces, have = [self._at_hand], len(self._at_hand)
+        while have < size:
+            most = max(_AT_ONCE, min(size - have, _PIPE_BYTES))
+            piece = os.read(self._descriptor, most)
+            if not piece:
+                raise OSError("the worker has gone")
+            pieces.append(piece)
+            have += len(piece)
+        whole = b"".join(pieces)
+        self._at_hand = whole[size:]
+        return whole[:size]
 
 
 def python_executable() -> str:

@@ -16,8 +16,9 @@ from farsight.dicom.positions import Span
 from farsight.dicom.scan import PIXELS
 from farsight.errors import MalformedDicom, UnsupportedDicom
 from farsight.imaging.luts import lut_in, palette_of
-from farsight.imaging.picture import Display, Lut, Overlay, Picture, PixelFormat, Window
-from farsight.imaging.values import first_item, items, numbers, value, value_in_place, whole
+from farsight.imaging.overlays import overlays_of
+from farsight.imaging.picture import Display, Lut, Picture, PixelFormat, Window
+from farsight.imaging.values import first_item, items, numbers, value
 from farsight.ps318.rendering_query import VoiFunction
 
 #: The largest frame that is decoded: 16,384 x 16,384 of 8 bits, or 11,585 x 11,585 of 16.
@@ -27,8 +28,6 @@ _GROUPS_PER_FRAME: Final = 0x52009230
 _PIXEL_MEASURES: Final = 0x00289110
 _FRAME_VOI: Final = 0x00289132
 _VALUE_TRANSFORMATION: Final = 0x00289145
-#: Where an overlay may begin, from its image: words of 16 bits.
-_FURTHEST: Final = 0xFFFF
 _CELLS: Final = {0x7FE00010: "int", 0x7FE00008: "float", 0x7FE00009: "double"}
 _FUNCTIONS: Final = {
     "LINEAR_EXACT": VoiFunction.LINEAR_EXACT,
@@ -98,8 +97,28 @@ def _check(pixels: PixelFormat) -> None:
 
 def picture_of(instance: Instance, frame_number: int = 1) -> Picture:
     """One frame's encoding and display. Raises: as pixel_format, MalformedDicom."""
+    known = instance.recall(_first_picture) if frame_number == 1 else None
+    if known is not None:
+        return known
+    picture = _picture(instance, frame_number)
+    if frame_number == 1 and _is_light(picture.display):
+        instance.keep(_first_picture, picture)
+    return picture
+
+
+def _first_picture(instance: Instance) -> Picture:
+    return _picture(instance, 1)
+
+
+def _picture(instance: Instance, frame_number: int) -> Picture:
     pixels = pixel_format(instance)
     return Picture(instance.transfer_syntax_uid, pixels, _display(instance, pixels, frame_number))
+
+
+def _is_light(display: Display) -> bool:
+    """Whether it has no tables, profiles or bit planes, of which nobody counts the bytes."""
+    tables = (display.modality_lut, display.presentation_lut, display.voi_luts, display.palette)
+    return not any((*tables, display.icc_profile, display.overlays))
 
 
 def varies(instance: Instance) -> bool:
@@ -243,42 +262,3 @@ def _as_stored(number: float, pixels: PixelFormat) -> int:
     cell = int(number) & ((1 << pixels.bits_allocated) - 1)
     top = 1 << (pixels.bits_allocated - 1)
     return cell - 2 * top if pixels.signed and cell >= top else cell
-
-
-def overlays_of(instance: DataSet, pixels: PixelFormat, frame_number: int) -> tuple[Overlay, ...]:
-    """The bit planes of groups 6000 to 601E that have bits of their own (PS3.3 C.9.2)."""
-    found = []
-    for group in range(0x6000, 0x6020, 2):
-        base = group << 16
-        data = value_in_place(instance, base | 0x3000)
-        rows, columns = instance.number(base | 0x10), instance.number(base | 0x11)
-        if not data or not isinstance(rows, int) or not isinstance(columns, int):
-            continue
-        if (instance.text(base | 0x40) or "G") != "G":
-            continue  # a region of interest is no graphic
-        if not (0 < rows <= pixels.rows * 4 and 0 < columns <= pixels.columns * 4):
-            continue
-        origin = [whole(number) for number in [*numbers(instance, base | 0x50), 1, 1][:2]]
-        top, left = (at if at is not None and abs(at) <= _FURTHEST else None for at in origin)
-        if top is None or left is None:
-            continue
-        plane = _plane_of_frame(instance, base, frame_number)
-        first = plane * rows * columns
-        if plane < 0 or first + rows * columns > 8 * len(data):
-            continue
-        stretch = bytes(data[first // 8 : -(-(first + rows * columns) // 8)])
-        if first % 8:
-            bits = int.from_bytes(stretch, "little") >> first % 8
-            stretch = bits.to_bytes(len(stretch), "little")
-        found.append(Overlay(rows, columns, top, left, stretch, group))
-    return tuple(found)
-
-
-def _plane_of_frame(instance: DataSet, base: int, frame_number: int) -> int:
-    """Which of an overlay's planes belongs to a frame, from 0; below 0 for none (C.9.2.1.4)."""
-    count = instance.number(base | 0x15)
-    if not isinstance(count, int) or count <= 1:
-        return 0
-    first = instance.number(base | 0x51)
-    plane = frame_number - (first if isinstance(first, int) and first else 1)
-    return plane if plane < count else -1

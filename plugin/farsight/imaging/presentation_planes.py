@@ -6,8 +6,8 @@ from typing import Final
 
 from farsight.dicom.elements import DataSet
 from farsight.errors import MalformedDicom, UnsupportedDicom
-from farsight.imaging.describe import overlays_of
 from farsight.imaging.jobs import Mark
+from farsight.imaging.overlays import overlays_of
 from farsight.imaging.picture import Overlay, Picture
 from farsight.imaging.placement import Point
 from farsight.imaging.presentation_graphics import Layers

@@ -1,6 +1,6 @@
 """A worker process: jobs in, blocks of bytes out, until its input ends.
 
-    python -m farsight.imaging.worker MAX_BYTES MAX_SECONDS
+    python -m farsight.imaging.worker MAX_BYTES MAX_SECONDS [TRAY]
 
 It runs what may fall over hostile data: codecs. It has as much memory as it is told, as much of the
 processor's time for a job (so that it ends also where nobody is left to end it), little of
@@ -8,28 +8,35 @@ Orthanc's environment, and can't fill a file, gain rights or (unless it is root'
 It is no sandbox: it runs as Orthanc's user and can read the files and reach the network that this
 one can. Nothing that it says is executed or unpickled by who asked.
 
-Wire: a job is `<LL` (length of the pickled job, number of frames), `<Q` per frame, the pickle, the
-frames. An answer is `<BL` (0 done, else an error of `OUTCOMES`; number of blocks), `<Q` per block,
-the blocks; the one block of an error is its message.
+Wire: a job is `<LL?` (length of the pickled job, number of frames, whether they are in the tray),
+`<Q` per frame, the pickle, the frames if they aren't. The tray, a descriptor of shared memory, has
+them one after another until the answer: half a megabyte takes a quarter of a millisecond through a
+pipe. An answer is `<BL` (0 done, else which error; number of blocks), `<Q` per block, the blocks;
+the one block of an error is its message.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
+import mmap
 import pickle
 import resource
 import sys
+from io import BufferedWriter, FileIO
 from struct import Struct
 from typing import BinaryIO
 
 from farsight.errors import FarsightError, UnsupportedDicom
 from farsight.imaging.jobs import Job
 
-HEAD = Struct("<LL")
+HEAD = Struct("<LL?")
 SIZE = Struct("<Q")
 ANSWER = Struct("<BL")
 DONE, MALFORMED, UNSUPPORTED, OUTSIDE, NO_MEMORY, BUG = range(6)
 _OPEN_FILES = 32
+#: An answer up to that is said at once.
+_AT_ONCE = 64 << 10
 _PR_SET_NO_NEW_PRIVS = 38  # <linux/prctl.h>
 
 
@@ -40,9 +47,11 @@ def main() -> None:
     from farsight.imaging.render import OutsideImage
 
     _confine()
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    source = sys.stdin.buffer
+    sink = BufferedWriter(FileIO(1, "wb", closefd=False), _AT_ONCE)
+    tray = _tray(int(sys.argv[3])) if len(sys.argv) > 3 else memoryview(b"")
     _answer(sink, DONE, [])  # ready
-    while (job_and_frames := _read(source)) is not None:
+    while (job_and_frames := _read(source, tray)) is not None:
         job, frames = job_and_frames
         _allow_more_time(int(sys.argv[2]))
         try:
@@ -88,14 +97,22 @@ def _limit(which: int, most: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def _read(source: BinaryIO) -> tuple[Job, list[bytes]] | None:
+def _tray(descriptor: int) -> memoryview:
+    with FileIO(descriptor) as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+
+def _read(source: BinaryIO, tray: memoryview) -> tuple[Job, list[bytes | memoryview]] | None:
     head = source.read(HEAD.size)
     if len(head) < HEAD.size:
         return None
-    job_size, count = HEAD.unpack(head)
+    job_size, count, in_tray = HEAD.unpack(head)
     sizes = [SIZE.unpack(source.read(SIZE.size))[0] for _ in range(count)]
     job: Job = pickle.loads(source.read(job_size))
-    return job, [source.read(size) for size in sizes]
+    if not in_tray:
+        return job, [source.read(size) for size in sizes]
+    ends = list(itertools.accumulate(sizes))
+    return job, [tray[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def _answer(sink: BinaryIO, outcome: int, blocks: list[bytes]) -> None:

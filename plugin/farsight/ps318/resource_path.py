@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from farsight.errors import InvalidParameter, NotFound
@@ -86,6 +87,7 @@ _ONE_FRAME: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def parse_resource_path(path_below_root: str) -> ResourcePath:
     """The resource that a path below the service's root names ("/studies/1.2/series").
 

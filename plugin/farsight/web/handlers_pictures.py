@@ -51,6 +51,12 @@ def _thumbnail_query(query: Query) -> tuple[RenderingQuery, tuple[str, ...]]:
     return parse_thumbnail_query(query), tuple(ignored_parameters(unknown))
 
 
+@lru_cache(maxsize=256)
+def _rendered_query(query: Query) -> tuple[RenderingQuery, tuple[str, ...]]:
+    """And its warnings. Raises: InvalidParameter."""
+    return parse_rendering_query(query), tuple(ignored_parameters(unknown_parameters(query)))
+
+
 _thumbnail_tag = lru_cache(maxsize=512)(content_tag)
 
 
@@ -118,9 +124,9 @@ class PictureHandler:
     # ---- rendered
 
     def _rendered(self, request: Request, path: ResourcePath) -> Response:
-        query = parse_rendering_query(request.query)
+        query, ignored = _rendered_query(request.query)
         accept = accept_of(request)
-        warnings = ignored_parameters(unknown_parameters(request.query))
+        warnings = [*ignored]
         if path.level is Level.IMAGE:
             rendition = self._instances.choose(instance_of(path), path.frames, accept, query)
             response = self._instances.response(request, rendition)
@@ -129,7 +135,7 @@ class PictureHandler:
             return response.with_headers(*self._warnings(request, warnings))
         settled, reasons = settled_series(self._serve, path, request.presence)
         refs, short = instances_of(settled), [*reasons]
-        renditions, refused = self._choose_each(refs, accept, request)
+        renditions, refused = self._choose_each(refs, accept, query)
         if refused:
             left_out = f"{len(refused)} of {len(refs)} instances have no acceptable representation"
             short = [*short, f"{left_out}: {refused[0]}"]
@@ -140,13 +146,12 @@ class PictureHandler:
         return response.with_headers(*self._warnings(request, [*short, *warnings]))
 
     def _choose_each(
-        self, refs: list[InstanceRef], accept: Accept, request: Request
+        self, refs: list[InstanceRef], accept: Accept, query: RenderingQuery
     ) -> tuple[list[Rendition], list[str]]:
         """Those that can be shown as the client likes, and why the others can't.
 
         Raises: NotAcceptable where none can.
         """
-        query = parse_rendering_query(request.query)
         renditions: list[Rendition] = []
         refused: list[str] = []
         for ref in refs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from farsight.dicom.elements import Instance
 from farsight.errors import InvalidParameter, NotAcceptable, NotFound
@@ -152,8 +153,13 @@ def _tag_before(rendition: Rendition) -> str | None:
     if any(shot.state is not None for shot in rendition.shots[:1]):
         return None
     frame = rendition.shots[0].frame_number if len(rendition.shots) == 1 else 0
-    asked = f"{rendition.query} {rendition.offer} {frame}".encode()
-    return instance_tag(rendition.header, f"-{hashlib.blake2b(asked, digest_size=8).hexdigest()}")
+    return instance_tag(rendition.header, _tag_of(rendition.query, rendition.offer, frame))
+
+
+@lru_cache(maxsize=256)
+def _tag_of(query: RenderingQuery, offer: Offer, frame: int) -> str:
+    asked = f"{query} {offer} {frame}".encode()
+    return f"-{hashlib.blake2b(asked, digest_size=8).hexdigest()}"
 
 
 def _is_animation(offer: Offer, shots: Sequence[Shot]) -> bool:
