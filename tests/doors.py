@@ -16,14 +16,16 @@ Open = Callable[..., FullDoor]
 
 @contextmanager
 def opening(default: Handler) -> Iterator[Open]:
-    """Opens doors that have one handler below /x/."""
+    """Opens doors that have one handler below /x/; `at_once`: it answers without a worker."""
     opened: list[tuple[FullDoor, WorkerPool]] = []
 
     def start(handler: Handler = default, *, threads: int = 8, **more: object) -> FullDoor:
         pool = WorkerPool(threads)
         credentials = more.pop("credentials", Credentials())
         base = BaseUrl("http://localhost:1")
-        door = FullDoor(Router({"/x/": handler}), pool, credentials, base, **more)  # type: ignore[arg-type]
+        quick = {"/x/": handler} if more.pop("at_once", False) else None
+        router = Router({"/x/": handler}, at_once=quick)
+        door = FullDoor(router, pool, credentials, base, **more)  # type: ignore[arg-type]
         door.start("127.0.0.1", 0)
         opened.append((door, pool))
         return door

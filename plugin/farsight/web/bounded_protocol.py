@@ -4,13 +4,16 @@ way for what can be answered at once."""
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from farsight.web.quick_answers import QuickAnswer, QuickAnswers
-from farsight.web.wire_form import in_few_writes
+from farsight.web.wire_form import MOST_PIECES, Chunk, behind
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_TIMEOUT_S = 30.0
@@ -59,11 +62,22 @@ class BoundedProtocol(HttpToolsProtocol):
     def _send_quickly(self, answer: QuickAnswer) -> None:
         more = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
         head = b"".join((answer.head, *more, b"\r\n"))
-        for chunk in in_few_writes([head, *answer.chunks]):
+        for chunk in self._not_taken([head, *answer.chunks]):
             self.transport.write(chunk)
         self._quick_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._keep_alive(self.timeout_keep_alive)
+
+    def _not_taken(self, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+        """What is left of an answer when the connection takes no more: written apart, each piece
+        would be a call, and a packet."""
+        if self.transport.get_write_buffer_size():
+            return chunks
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        with suppress(OSError):  # it is full, or closed: the transport waits, or finds out
+            while chunks:
+                chunks = behind(chunks, os.writev(descriptor, chunks[:MOST_PIECES]))
+        return chunks
 
     def _keep_alive(self, seconds: float) -> None:
         handler = self.timeout_keep_alive_handler

@@ -40,7 +40,7 @@ from farsight.web.messages import Request, Response
 from farsight.web.outflow import BATCH_BYTES, Outflow, Turn
 from farsight.web.quick_answers import QuickAnswers
 from farsight.web.routes import Router, error_response
-from farsight.web.wire_form import in_few_writes, wire_form
+from farsight.web.wire_form import in_few_writes, start_message, wire_form
 from farsight.web.worker_pool import Overloaded, WorkerPool
 
 LOG = logging.getLogger("farsight.web")
@@ -231,7 +231,7 @@ class FullDoor:
     async def _begun(self, response: Response, *, with_body: bool) -> _Begun:
         """The answer up to its first chunk: what fails until then can still be said."""
         headers, chunks = wire_form(response)
-        start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        start = start_message(response.status, headers)
         if isinstance(chunks, list) or not with_body:
             return _Begun(start, list(chunks) if with_body else [])
         batches = in_batches(chunks, BATCH_BYTES)

@@ -14,14 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from farsight.services.presence import ClientGone
+from farsight.web.wire_form import MOST_PIECES, Chunk, behind
 
-Chunk = bytes | memoryview
 #: Fewer bytes are gathered before they are sent, while their source is quick.
 BATCH_BYTES = 256 << 10
 #: Then others who wait for a worker have their turn.
 _TURN_S = 0.05
-#: Of pieces in one call; the system's limit is 1024.
-_MOST_PIECES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Outflow:
                 break
             except OSError as error:
                 raise ClientGone(f"the client has left ({error.strerror})") from error
-            pieces = _behind(pieces, sent)
+            pieces = behind(pieces, sent)
         return pieces
 
 
@@ -97,14 +95,5 @@ def _framed(batch: Sequence[Chunk]) -> Sequence[Chunk]:
     size = sum(map(len, batch))
     if not size:
         return ()
-    body = (b"".join(batch),) if len(batch) > _MOST_PIECES else batch
+    body = (b"".join(batch),) if len(batch) > MOST_PIECES else batch
     return (b"%x\r\n" % size, *body, b"\r\n")
-
-
-def _behind(pieces: Sequence[Chunk], sent: int) -> Sequence[Chunk]:
-    """What comes after so many bytes."""
-    for position, piece in enumerate(pieces):
-        if sent < len(piece):
-            return (memoryview(piece)[sent:], *pieces[position + 1 :])
-        sent -= len(piece)
-    return ()

@@ -17,7 +17,7 @@ import httptools
 from farsight.errors import FarsightError
 from farsight.services.presence import Presence
 from farsight.web.messages import Request, Response
-from farsight.web.wire_form import wire_form
+from farsight.web.wire_form import on_the_wire, wire_form
 
 #: A path and a query without anything that would have to be decoded, or could be read in two ways.
 _LINE = re.compile(rb"GET (/[A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~/,:;=&-]*))? HTTP/1\.1")
@@ -130,10 +130,10 @@ def _on_the_wire(response: Response) -> QuickAnswer | None:
     headers, chunks = wire_form(response)
     if not isinstance(chunks, list):
         return None
-    lines = [_STATUS_LINES[response.status], *(b"%s: %s\r\n" % pair for pair in headers)]
-    return QuickAnswer(b"".join(lines), chunks)
+    lines = [_STATUS_LINES[response.status], *[f"{name}: {value}\r\n" for name, value in headers]]
+    return QuickAnswer(on_the_wire("".join(lines)), chunks)
 
 
-_STATUS_LINES: Mapping[int, bytes] = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+_STATUS_LINES: Mapping[int, str] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
