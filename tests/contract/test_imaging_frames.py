@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import time
@@ -94,7 +95,7 @@ def test_many_at_once_keep_their_own() -> None:
 def test_without_shared_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refused(_name: str) -> int:
+    def refused(_name: str, _flags: int) -> int:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "memfd_create", refused)
@@ -110,6 +111,39 @@ def test_without_shared_memory(
     )
 
 
+def test_memory_that_cannot_be_written(
+    workers: ImagingWorkers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The frame goes through the pipe, and nobody is blamed."""
+    sent = noise(1, 64 * 64)
+    assert workers.run(job(64, 64), (sent,))[1] == sent
+    before = children()
+
+    def refused(_descriptor: int, _frame: bytes, _place: int) -> int:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", refused)
+        assert workers.run(job(64, 64), (sent,))[1] == sent
+    assert "can't be written: Cannot allocate memory" in caplog.text
+    assert workers.run(job(64, 64), (sent,))[1] == sent
+    assert children() == before
+
+
+def test_a_worker_cannot_make_its_memory_larger() -> None:
+    """Who has the descriptor can have all that is written put behind what is there."""
+    tray = imaging_process._tray()
+    assert tray is not None
+    fcntl.fcntl(tray, fcntl.F_SETFL, os.O_APPEND)
+    with pytest.raises(PermissionError):
+        os.pwrite(tray.fileno(), b"more", 0)
+    for size in (0, 2 * TRAY):
+        with pytest.raises(PermissionError):
+            os.ftruncate(tray.fileno(), size)
+    assert os.fstat(tray.fileno()).st_size == TRAY
+    tray.close()
+
+
 def test_a_worker_gives_its_memory_back() -> None:
     """Nothing is left open of workers that have ended, and none has the memory of another."""
     before = _open_files()
@@ -120,8 +154,10 @@ def test_a_worker_gives_its_memory_back() -> None:
         (pid,) = children() - others
         assert len(_trays_of(pid)) == 1  # its own
         os.kill(pid, 9)
-        while Path(f"/proc/{pid}/stat").exists() and " Z " not in _stat(pid):
-            pass
+        deadline = time.monotonic() + 20
+        while " Z " not in _stat(pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     workers.close()
     del workers
     deadline = time.monotonic() + 20  # whoever looks after them looks four times a second

@@ -57,7 +57,9 @@ def _ask(client: socket.socket, name: str, pause_s: float = 0.0, at_once: int = 
     client.sendall(b"GET /x/%s HTTP/1.1\r\nHost: a\r\n\r\n" % name.encode())
     got = b""
     while b"\r\n\r\n" not in got:
-        got += client.recv(at_once)
+        piece = client.recv(at_once)
+        assert piece, "it was closed"
+        got += piece
     head, _, body = got.partition(b"\r\n\r\n")
     (length,) = (
         int(line.split(b":")[1])

@@ -58,12 +58,16 @@ def test_each_frame_has_its_own_overlay(first_frame: int, order: tuple[int, ...]
 
 @pytest.mark.parametrize(
     "changes",
-    [{"ICCProfile": b"profile " * 100}, {"PresentationLUTShape": "INVERSE"}],
-    ids=["profile", "shape"],
+    [
+        {"ICCProfile": b"profile " * 100},
+        {"WindowCenter": [1] * 100, "WindowWidth": [2] * 100},
+        {"PresentationLUTShape": "INVERSE"},
+    ],
+    ids=["profile", "windows", "shape"],
 )
-def test_tables_are_not_kept(changes: dict[str, Any]) -> None:
+def test_what_is_heavy_is_not_kept(changes: dict[str, Any]) -> None:
     """They aren't counted as memory."""
     instance = _made(**changes)
     picture_of(instance)
     kept = instance.recall(describe._first_picture)
-    assert (kept is None) == ("ICCProfile" in changes)
+    assert (kept is None) == ("PresentationLUTShape" not in changes)

@@ -24,6 +24,7 @@ _PIPE_BYTES = 1 << 20
 _LARGEST_ANSWER = 2 << 30
 #: An image of 1024 x 1448 in 16 bits; what is larger takes long enough to be drawn.
 _TRAY_BYTES = 4 << 20
+_SEALS = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 #: Most answers come in one turn.
 _AT_ONCE = 64 << 10
 #: What a worker is told of this process's environment. In the rest there may be passwords.
@@ -132,10 +133,14 @@ class ImagingProcess:
         if self._tray is None or sum(map(len, frames)) > _TRAY_BYTES:
             return False
         place = 0
-        for frame in frames:
-            if os.pwrite(self._tray.fileno(), frame, place) != len(frame):
-                raise OSError("no memory for the frames")
-            place += len(frame)
+        try:
+            for frame in frames:
+                if os.pwrite(self._tray.fileno(), frame, place) != len(frame):
+                    return False
+                place += len(frame)
+        except OSError as error:
+            LOG.warning("the memory of an imaging worker can't be written: %s", error.strerror)
+            return False
         return True
 
     def _read_answer(self) -> tuple[int, list[bytes]]:
@@ -154,11 +159,14 @@ class ImagingProcess:
 
 
 def _tray() -> FileIO | None:
-    """Memory that the worker maps. It is written to by calls, never mapped here: whatever the
-    worker does to it does nothing here."""
+    """Memory that the worker maps. It is written to by calls, never mapped here, and sealed: the
+    worker can't make it larger or smaller, whatever it does to it."""
     try:
-        file = FileIO(os.memfd_create("farsight-frames"), "r+")
+        file = FileIO(
+            os.memfd_create("farsight-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+"
+        )
         file.truncate(_TRAY_BYTES)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
         return file
     except OSError as error:
         LOG.debug("frames go through the pipes of an imaging worker: %s", error.strerror)

@@ -28,6 +28,8 @@ _GROUPS_PER_FRAME: Final = 0x52009230
 _PIXEL_MEASURES: Final = 0x00289110
 _FRAME_VOI: Final = 0x00289132
 _VALUE_TRANSFORMATION: Final = 0x00289145
+#: In a picture that is kept.
+_MOST_WINDOWS: Final = 8
 _CELLS: Final = {0x7FE00010: "int", 0x7FE00008: "float", 0x7FE00009: "double"}
 _FUNCTIONS: Final = {
     "LINEAR_EXACT": VoiFunction.LINEAR_EXACT,
@@ -116,9 +118,10 @@ def _picture(instance: Instance, frame_number: int) -> Picture:
 
 
 def _is_light(display: Display) -> bool:
-    """Whether it has no tables, profiles or bit planes, of which nobody counts the bytes."""
+    """Whether it has no tables, profiles, bit planes or many windows: nobody counts the bytes."""
     tables = (display.modality_lut, display.presentation_lut, display.voi_luts, display.palette)
-    return not any((*tables, display.icc_profile, display.overlays))
+    heavy = (*tables, display.icc_profile, display.overlays, display.windows[_MOST_WINDOWS:])
+    return not any(heavy)
 
 
 def varies(instance: Instance) -> bool:

@@ -21,6 +21,7 @@ MAX_FRAMES = 10_000
 MAX_FRAME_NUMBER = 2**31 - 1
 MAX_BULKDATA_SEGMENTS = 64
 MAX_BULKDATA_CHARS = 2_048
+_MOST_REMEMBERED_CHARS = 400
 
 
 class Action(StrEnum):
@@ -87,7 +88,6 @@ _ONE_FRAME: Final = re.compile(
 )
 
 
-@lru_cache(maxsize=256)
 def parse_resource_path(path_below_root: str) -> ResourcePath:
     """The resource that a path below the service's root names ("/studies/1.2/series").
 
@@ -97,7 +97,13 @@ def parse_resource_path(path_below_root: str) -> ResourcePath:
     if (one := _ONE_FRAME.match(path_below_root)) and not _DOTS & {*one.groups()}:
         study, series, instance, frame = one.groups()
         return ResourcePath(Action.FRAMES, Level.IMAGE, study, series, instance, (int(frame),))
-    segments = path_below_root.removeprefix("/").split("/")
+    if len(path_below_root) > _MOST_REMEMBERED_CHARS:
+        return _parsed(path_below_root)
+    return _remembered(path_below_root)
+
+
+def _parsed(path: str) -> ResourcePath:
+    segments = path.removeprefix("/").split("/")
     if any(segment in _DOTS or not segment for segment in segments):
         raise _unknown()
     if len(segments) == 1 and segments[0] in _LISTS:
@@ -105,6 +111,10 @@ def parse_resource_path(path_below_root: str) -> ResourcePath:
     if segments[0] != "studies":
         raise _unknown()
     return _below_study(segments)
+
+
+#: One request looks at its path several times.
+_remembered = lru_cache(maxsize=256)(_parsed)
 
 
 def _below_study(segments: Sequence[str]) -> ResourcePath:

@@ -77,9 +77,8 @@ class PictureHandler:
         self._root = root
 
     def __call__(self, request: Request, path: ResourcePath) -> Response:
-        if path.action is Action.THUMBNAIL:
-            return self._thumbnail(request, path)
-        return of_what_is_left(self._serve, path, lambda: self._rendered(request, path))
+        answer = self._thumbnail if path.action is Action.THUMBNAIL else self._rendered
+        return of_what_is_left(self._serve, path, lambda: answer(request, path))
 
     # ---- thumbnails
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from farsight.errors import ArchiveError, FarsightError
+from farsight.errors import ArchiveError, FarsightError, NotFound
 from farsight.ps318.multipart_related import RelatedBody
 from farsight.web.batches import in_batches
 from farsight.web.messages import Response
@@ -67,6 +67,10 @@ class OrthancAnswers:
                 length, whole = _joined(list(body.chunks()), most_bytes)
             else:
                 length, whole = self._pool.run(lambda: _measured(body, most_bytes))
+        except NotFound as error:  # of what was listed a moment ago: the rest isn't gone for that
+            lost = ArchiveError(f"something was deleted meanwhile, ask again: {error}")
+            self.send(output, error_response(lost))
+            return
         except FarsightError as error:
             self.send(output, error_response(error))
             return

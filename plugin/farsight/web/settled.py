@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from farsight.errors import NotFound
+from farsight.errors import NotFound, PacsError
 from farsight.model import InstanceRef, Level
 from farsight.ps318.resource_path import ResourcePath
 from farsight.services.holdings import Holdings
@@ -13,6 +13,8 @@ from farsight.services.serve import ServeService
 from farsight.web.messages import Response
 from farsight.web.targets import series_of, study_of
 
+#: SeriesInstanceUID -> SOPInstanceUIDs.
+Stored = Mapping[str, Collection[str]]
 #: How often an answer is begun of what others keep deleting from.
 _ATTEMPTS = 3
 
@@ -22,18 +24,31 @@ def of_what_is_left(
 ) -> Response:
     """The answer for many instances, of which others may delete some before they are read.
 
-    Then what is left is the answer, never that there is nothing. Raises: what `answer` raises.
+    Then what is left is the answer, never that there is nothing; if it is noticed before the answer
+    has begun. Raises: what `answer` raises.
     """
     if path.level is Level.IMAGE:
         return answer()
     for _ in range(_ATTEMPTS - 1):
-        stored = serve.stored(study_of(path))
+        stored = _asked_for(path, serve.stored(study_of(path)))
         try:
             return answer()
-        except NotFound:
-            if not stored or serve.stored_now(study_of(path)) == stored:
+        except (NotFound, PacsError):  # a PACS is asked for what isn't here any more
+            if not stored or not _has_lost(stored, serve.stored_now(study_of(path))):
                 raise
     return answer()
+
+
+def _asked_for(path: ResourcePath, stored: Stored) -> Stored:
+    series = path.series_instance_uid
+    if series is None:
+        return stored
+    return {series: stored[series]} if series in stored else {}
+
+
+def _has_lost(stored: Stored, now: Stored) -> bool:
+    """Growing is no reason to answer anew: a study that comes grows all the time."""
+    return any(not set(uids) <= set(now.get(series, ())) for series, uids in stored.items())
 
 
 def settled_series(
