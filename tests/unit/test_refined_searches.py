@@ -58,6 +58,7 @@ def test_narrower(narrow: dict[str, str], wide: dict[str, str]) -> None:
         ({f"_{DATE}": "20240101-"}, {f"_{DATE}": "20240101-20240131"}),
         ({f"_{DATE}": ""}, {f"_{DATE}": "20240101-"}),
         ({f"_{STUDY}": "1.2"}, {f"_{STUDY}": "1.2\\1.3"}),
+        ({f"_{PATIENT}": "*"}, {f"_{PATIENT}": "**"}),
     ],
 )
 def test_not_known_to_be_narrower(narrow: dict[str, str], wide: dict[str, str]) -> None:

@@ -32,7 +32,7 @@ def _implies(value: str, wide: IdentifierKey) -> bool:
     """Whether what `value` matches is matched by the key."""
     if value == wide.value:
         return True
-    if not value:
+    if not value.strip("*"):  # universal: it matches also what has no value (C.2.2.2.3)
         return False
     if wide.vr == "DA":
         return _within(_days(value), _days(wide.value))
