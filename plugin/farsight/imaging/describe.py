@@ -99,12 +99,13 @@ def _check(pixels: PixelFormat) -> None:
 
 def picture_of(instance: Instance, frame_number: int = 1) -> Picture:
     """One frame's encoding and display. Raises: as pixel_format, MalformedDicom."""
-    known = instance.recall(_first_picture) if frame_number == 1 else None
-    if known is not None:
-        return known
-    picture = _picture(instance, frame_number)
-    if frame_number == 1 and _is_light(picture.display):
-        instance.keep(_first_picture, picture)
+    if frame_number != 1:
+        return _picture(instance, frame_number)
+    picture = instance.recall(_first_picture)
+    if picture is None:
+        picture = _first_picture(instance)
+        if _is_light(picture.display):
+            instance.keep(_first_picture, picture)
     return picture
 
 

@@ -17,7 +17,7 @@ import httptools
 from farsight.errors import FarsightError
 from farsight.services.presence import Presence
 from farsight.web.messages import Request, Response
-from farsight.web.wire_form import on_the_wire, wire_form
+from farsight.web.wire_form import encoded_header, wire_form
 
 #: A path and a query without anything that would have to be decoded, or could be read in two ways.
 _LINE = re.compile(rb"GET (/[A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~/,:;=&-]*))? HTTP/1\.1")
@@ -131,7 +131,7 @@ def _on_the_wire(response: Response) -> QuickAnswer | None:
     if not isinstance(chunks, list):
         return None
     lines = [_STATUS_LINES[response.status], *[f"{name}: {value}\r\n" for name, value in headers]]
-    return QuickAnswer(on_the_wire("".join(lines)), chunks)
+    return QuickAnswer(encoded_header("".join(lines)), chunks)
 
 
 _STATUS_LINES: Mapping[int, str] = {

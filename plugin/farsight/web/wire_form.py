@@ -54,12 +54,12 @@ def wire_form(
     return headers, chunks
 
 
-def on_the_wire(text: str) -> bytes:
+def encoded_header(text: str) -> bytes:
     """Of a header; what it can't say is a question mark."""
     return text.encode("latin-1", "replace")
 
 
 def start_message(status: int, headers: list[tuple[str, str]]) -> dict[str, Any]:
     """ASGI 3's, of an answer that begins."""
-    pairs = [(on_the_wire(name), on_the_wire(value)) for name, value in headers]
+    pairs = [(encoded_header(name), encoded_header(value)) for name, value in headers]
     return {"type": "http.response.start", "status": status, "headers": pairs}
