@@ -28,6 +28,7 @@ def _scribe(path: Path, seed: int, most_bytes: int = 0) -> subprocess.Popen[byte
     return subprocess.Popen(
         [sys.executable, SCRIBE, path, str(seed), str(most_bytes)],
         stdout=subprocess.PIPE,
+        bufsize=0,  # what was read ahead of the first line would be lost to communicate()
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
