@@ -121,6 +121,14 @@ def test_retrieve_one_instance(pacs: DimsePacs) -> None:
     assert set(_retrieved(pacs, instance_uid(4))) == {instance_uid(4)}
 
 
+def test_one_association_serves_for_all(pacs: DimsePacs) -> None:
+    _retrieved(pacs, instance_uid(4))
+    pacs.echo()
+    assert list(pacs.find(Level.STUDY, (STUDY,)))
+    _retrieved(pacs, instance_uid(3))
+    assert pacs.open_associations == 1
+
+
 def test_retrieve_with_unknown_classes(pacs: DimsePacs) -> None:
     assert len(_retrieved(pacs, classes=())) == 5
 

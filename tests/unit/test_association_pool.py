@@ -11,7 +11,13 @@ from dataclasses import replace
 import pytest
 
 from farsight.adapters.association_pool import AssociationPool, PoolLimits, StaleConnection
-from farsight.dimse.association import AssociationRequest, ProposedContext, UserIdentity
+from farsight.dimse.association import (
+    Accepted,
+    AcceptedContext,
+    AssociationRequest,
+    ProposedContext,
+    UserIdentity,
+)
 from farsight.errors import PacsFailure, PacsUnavailable
 
 
@@ -26,6 +32,7 @@ class Peer:
         self.lock = threading.Lock()
         self.open = self.most = self.opened = 0
         self.refuses = False
+        self.refused_syntaxes: set[str] = set()
         self.slow_release: threading.Event | None = None
 
     def connect(self, asked: AssociationRequest) -> FakeConnection:
@@ -45,13 +52,20 @@ class FakeConnection:
         self._peer = peer
         self._ended = False
         self.request = asked
-        self.accepted = True
+        self.accepted = Accepted(
+            {
+                number: AcceptedContext(number, context.abstract_syntax, "1.2")
+                for number, context in enumerate(asked.contexts)
+                if context.abstract_syntax not in peer.refused_syntaxes
+            },
+            0,
+        )
         self.usable = True
         self.dead = False
         self.users = 0
 
-    def accepts(self, _request: AssociationRequest) -> bool:
-        return self.accepted
+    def accepts(self, asked: AssociationRequest) -> bool:
+        return self.accepted.context_for(asked.contexts[0].abstract_syntax) is not None
 
     def is_alive(self) -> bool:
         return self.usable and not self.dead
@@ -123,12 +137,41 @@ def test_but_one_of_its_own_goes_first(peer: Peer) -> None:
         assert again is own
 
 
+def test_one_opened_for_a_query_does_for_the_next_retrieve_too(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(RETRIEVE, urgent=False), pool.lease(QUERY, urgent=True) as asking:
+        assert asking.request == RETRIEVE
+    with pool.lease(RETRIEVE, urgent=False) as bulk, pool.lease(RETRIEVE, urgent=True) as urgent:
+        assert asking in (bulk, urgent)
+    assert peer.opened == 2
+
+
+def test_nothing_is_asked_for_before_a_retrieve_did(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(QUERY, urgent=True) as asking:
+        assert asking.request == QUERY
+
+
+def test_what_failed_is_not_asked_for_again(peer: Peer) -> None:
+    pool = pool_of(peer, idle_s=0)
+    with pool.lease(RETRIEVE, urgent=False):
+        pass
+    peer.refuses = True
+    with pytest.raises(PacsUnavailable), pool.lease(QUERY, urgent=True):
+        pass
+    peer.refuses = False
+    with pool.lease(QUERY, urgent=True) as asking:
+        assert asking.request == QUERY
+
+
 def test_not_where_the_peer_does_not_accept_it(peer: Peer) -> None:
     pool = pool_of(peer)
+    peer.refused_syntaxes = {QUERY.contexts[0].abstract_syntax}
     with pool.lease(RETRIEVE, urgent=True) as first:
-        first.accepted = False  # type: ignore[assignment]
+        pass
     with pool.lease(QUERY, urgent=True) as second:
         assert second is not first
+        assert second.request == QUERY, "nor is it asked for so much again"
 
 
 @pytest.mark.parametrize(

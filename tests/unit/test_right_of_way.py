@@ -54,6 +54,32 @@ def test_bulk_brings_something_before_it_gives_way() -> None:
             way.give(4)
 
 
+def test_a_pacs_that_answers_meanwhile_is_paused_for_from_the_first_instance_on() -> None:
+    way = RightOfWay("pacs", patience_s=60, longest_s=60)
+    with ThreadPoolExecutor(1) as thread:
+        for delivered in (100, 0):
+            with way.taken() as answered:
+                pausing = thread.submit(way.give, delivered)
+                with pytest.raises(TimeoutError):
+                    pausing.result(0.2)
+                answered()
+            assert pausing.exception(10) is None
+
+
+def test_until_it_does_not_any_more() -> None:
+    way = RightOfWay("pacs", patience_s=0.2, longest_s=60)
+    with ThreadPoolExecutor(1) as thread, way.taken() as answered:
+        pausing = thread.submit(way.give, 100)
+        answered()
+        assert not pausing.done()
+    assert pausing.exception(10) is None
+    way.is_so_far_away(-1)  # no patience left
+    with way.taken():
+        way.give(0)  # nothing is given up before it brought something
+        with pytest.raises(RetrieveInterrupted):
+            way.give(4)
+
+
 def test_no_pause_lasts_longer_than_allowed() -> None:
     way = RightOfWay("pacs", patience_s=0.01, longest_s=0.02)
     with way.taken() as answered:

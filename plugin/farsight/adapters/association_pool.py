@@ -7,6 +7,8 @@ Laws:
 - Urgent work (queries, the instance a viewer waits for) goes first, and bulk retrieves leave
   one association free for it where the limit is three or more.
 - What can wait goes last: it gets no permit that somebody else waits for.
+- What is opened for a query asks for what retrieves asked for last, where that serves the query: it
+  is kept, and the next instance a viewer waits for needs no association of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from farsight.adapters.dimse_connection import Connection, TooManyAssociations
-from farsight.dimse.association import AssociationRequest
+from farsight.dimse.association import AskedBefore, AssociationRequest
 from farsight.errors import PacsUnavailable
 
 LOG = logging.getLogger("farsight.dimse")
@@ -72,6 +74,7 @@ class AssociationPool:
         self._learned = learned
         self._changed = threading.Condition()
         self._idle: list[_Idle] = []
+        self._asked_before: AskedBefore | None = None
         self._open = 0
         self._opening = 0
         self._urgent_waiting = 0
@@ -138,7 +141,7 @@ class AssociationPool:
         with self._changed:
             self._opening += 1
         try:
-            return self._connect(request)
+            return self._connected(request)
         except TooManyAssociations as error:
             self._permit_is_free()
             with self._changed:
@@ -158,6 +161,21 @@ class AssociationPool:
         finally:
             with self._changed:
                 self._opening -= 1
+
+    def _connected(self, request: AssociationRequest) -> Connection:
+        if (before := self._asked_before) is not None:
+            request = before.instead_of(request)
+        try:
+            connection = self._connect(request)
+        except TooManyAssociations:
+            raise
+        except BaseException:
+            self._asked_before = None  # maybe for asking so much
+            raise
+        if request.scp_role_for:
+            accepted = connection.accepted.abstract_syntaxes
+            self._asked_before = AskedBefore(request, accepted)
+        return connection
 
     def _take(
         self, request: AssociationRequest, deadline: float, *, urgent: bool, last: bool

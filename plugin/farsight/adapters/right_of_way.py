@@ -22,7 +22,7 @@ class RightOfWay:
     """Between the retrieves of one PACS. Thread-safe.
 
     Laws: nobody pauses for longer than `longest_s` at a time; every bulk retrieve brings
-    `at_least` instances before it gives way, so that it ends however often it is interrupted.
+    `at_least` instances before it is given up, so that it ends however often it is interrupted.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class RightOfWay:
         self._one_at_a_time = one_at_a_time
         self._patience_s = patience_s
         self._expects_answer = True
+        self._was_answered = False  # while a bulk retrieve paused
         self._longest_s = longest_s
         self._at_least = at_least
         self._changed = threading.Condition()
@@ -91,12 +92,20 @@ class RightOfWay:
 
         Raises: RetrieveInterrupted when it stands in the way.
         """
-        if not self._urgent or delivered < self._at_least:
+        if not self._urgent:
             return
+        may_end = delivered >= self._at_least
         with self._changed:
+            if not may_end and not self._was_answered:
+                return
             patience_s = self._patience_s if self._expects_answer else 0.0
+            waited_for = self._unanswered
             if self._changed.wait_for(lambda: not self._unanswered, patience_s):
+                self._was_answered = self._was_answered or waited_for > 0
                 self._changed.wait_for(lambda: not self._urgent, self._longest_s)
+                return
+            self._was_answered = False
+            if not may_end:
                 return
             self._in_the_way += 1
             learned = self._expects_answer and self._in_the_way >= _SURE

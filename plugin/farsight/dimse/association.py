@@ -107,10 +107,27 @@ class Accepted:
     max_pdu_bytes: int
     refused: tuple[str, ...] = field(default=())
 
+    @property
+    def abstract_syntaxes(self) -> frozenset[str]:
+        return frozenset(context.abstract_syntax for context in self.contexts.values())
+
     def context_for(self, abstract_syntax: str) -> AcceptedContext | None:
         return next(
             (c for c in self.contexts.values() if c.abstract_syntax == abstract_syntax), None
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBefore:
+    """What a peer was asked for to send us instances, and the abstract syntaxes it accepted."""
+
+    request: AssociationRequest
+    accepted: frozenset[str]
+
+    def instead_of(self, request: AssociationRequest) -> AssociationRequest:
+        """That again, where it does for `request` too; else `request`."""
+        likes = request.contexts[0].abstract_syntax in self.accepted
+        return self.request if likes and self.request.serves(request) else request
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ FIND_MODELS = (STUDY_ROOT_FIND, PATIENT_ROOT_FIND)
 MOVE_MODELS = (STUDY_ROOT_MOVE, PATIENT_ROOT_MOVE)
 GET_MODELS = (STUDY_ROOT_GET, PATIENT_ROOT_GET)
 #: Every C-GET association proposes all of these, so that it serves for any of them, and kept
-#: for a query too: what is asked next needs no association of its own then.
-GET_SERVICES = (*GET_MODELS, WITHOUT_BULK_DATA_GET, *FIND_MODELS)
+#: for a query or an echo too: what is asked next needs no association of its own then, and none
+#: has to be closed for it.
+GET_SERVICES = (*GET_MODELS, WITHOUT_BULK_DATA_GET, *FIND_MODELS, VERIFICATION)
 
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
