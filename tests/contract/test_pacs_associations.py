@@ -59,6 +59,16 @@ def test_a_kept_association_that_ends_in_the_same_moment(scripted: ScriptedPacs)
     pacs.close()
 
 
+def test_an_echo_is_sent_again_where_its_association_had_ended(scripted: ScriptedPacs) -> None:
+    scripted.script.ends_kept = True
+    pacs = pacs_at(scripted.port)
+    assert fetched(pacs)
+    assert len(list(pacs.find(Level.STUDY, (STUDY,)))) == 1
+    pacs.echo()
+    assert scripted.connections_made == 2
+    pacs.close()
+
+
 # ---- abandoning
 
 

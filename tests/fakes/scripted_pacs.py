@@ -43,7 +43,7 @@ class Script:
     refuses_uid_lists: the status of a C-GET that names several instances; 0 takes it.
     refuses_levels: level -> the status of a C-GET at it.
     sends_nothing: C-GET is offered, and none of the contexts to send anything on.
-    ends_kept: the second C-FIND on an association is answered by its abort.
+    ends_kept: the second C-FIND on an association is answered by its abort, a C-ECHO after one too.
     offers_headers: instances without bulk data are to be had (PS3.4 Z), without any pause.
     refuses_utf_8: the status of a C-FIND whose Specific Character Set is UTF-8; 0 takes it.
     names_no_set: rows don't name their Specific Character Set.
@@ -115,6 +115,7 @@ class ScriptedPacs:
                 (evt.EVT_ACCEPTED, self._accepted),
                 (evt.EVT_RELEASED, self._ended),
                 (evt.EVT_ABORTED, self._ended),
+                (evt.EVT_C_ECHO, self._echo),
                 (evt.EVT_C_FIND, self._find),
                 (evt.EVT_C_GET, self._get),
                 (evt.EVT_C_MOVE, self._move),
@@ -233,6 +234,11 @@ class ScriptedPacs:
             if "PixelData" in header:
                 del header.PixelData
             yield PENDING, header
+
+    def _echo(self, event: Event) -> int:
+        if self.script.ends_kept and id(event.assoc) in self._found_on:
+            event.assoc.abort()
+        return 0x0000
 
     def _get(self, event: Event) -> Iterator[object]:
         if event.context.abstract_syntax == CompositeInstanceRetrieveWithoutBulkDataGet:

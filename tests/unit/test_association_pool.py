@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from farsight.adapters.association_pool import AssociationPool, PoolLimits, StaleConnection
+from farsight.adapters.dimse_connection import TooManyAssociations
 from farsight.dimse.association import (
     Accepted,
     AcceptedContext,
@@ -18,7 +19,7 @@ from farsight.dimse.association import (
     ProposedContext,
     UserIdentity,
 )
-from farsight.errors import PacsFailure, PacsUnavailable
+from farsight.errors import PacsError, PacsFailure, PacsUnavailable
 
 
 def request(number: int = 0) -> AssociationRequest:
@@ -33,11 +34,16 @@ class Peer:
         self.open = self.most = self.opened = 0
         self.refuses = False
         self.refused_syntaxes: set[str] = set()
+        self.dislikes: tuple[AssociationRequest, type[PacsError]] | None = None
+        self.refused = 0
         self.slow_release: threading.Event | None = None
 
     def connect(self, asked: AssociationRequest) -> FakeConnection:
         if self.refuses:
             raise PacsUnavailable("pacs", "refused")
+        if self.dislikes is not None and self.dislikes[0] == asked:
+            self.refused += 1
+            raise self.dislikes[1]("pacs", "so much is refused")
         with self.lock:
             self.open += 1
             self.opened += 1
@@ -152,15 +158,47 @@ def test_nothing_is_asked_for_before_a_retrieve_did(peer: Peer) -> None:
         assert asking.request == QUERY
 
 
-def test_what_failed_is_not_asked_for_again(peer: Peer) -> None:
-    pool = pool_of(peer, idle_s=0)
+@pytest.mark.parametrize("refusal", [PacsUnavailable, TooManyAssociations, PacsFailure])
+def test_a_peer_that_does_not_take_so_much_is_asked_for_less(
+    peer: Peer, refusal: type[PacsError]
+) -> None:
+    learned: list[int] = []
+    pool = AssociationPool("pacs", PoolLimits(3, 60, 30), peer.connect, learned.append)
     with pool.lease(RETRIEVE, urgent=False):
-        pass
-    peer.refuses = True
-    with pytest.raises(PacsUnavailable), pool.lease(QUERY, urgent=True):
-        pass
-    peer.refuses = False
-    with pool.lease(QUERY, urgent=True) as asking:
+        peer.dislikes = RETRIEVE, refusal
+        with pool.lease(QUERY, urgent=True) as asking:
+            assert asking.request == QUERY
+        assert (peer.refused, learned) == (1, [])
+    peer.dislikes = None
+    pool.close()
+    with pool.lease(RETRIEVE, urgent=False), pool.lease(QUERY, urgent=True) as asking:
+        assert asking.request == QUERY, "that is not tried again"
+
+
+def test_one_that_is_not_there_has_not_said_what_it_takes(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(RETRIEVE, urgent=False):
+        peer.refuses = True
+        with pytest.raises(PacsUnavailable), pool.lease(QUERY, urgent=True):
+            pass
+        peer.refuses = False
+        with pool.lease(QUERY, urgent=True) as asking:
+            assert asking.request == RETRIEVE
+
+
+def test_one_that_accepts_less_this_time_is_asked_for_the_query_alone(peer: Peer) -> None:
+    pool = pool_of(peer)
+    with pool.lease(RETRIEVE, urgent=False):
+        peer.refused_syntaxes = {QUERY.contexts[0].abstract_syntax}
+        with pool.lease(QUERY, urgent=True) as asking:
+            assert asking.request == QUERY
+        assert peer.open == 2, "the other was released"
+
+
+def test_where_no_instance_can_be_sent_queries_ask_for_no_more(peer: Peer) -> None:
+    pool = pool_of(peer)
+    peer.refused_syntaxes = {"1.2.5"}
+    with pool.lease(RETRIEVE, urgent=False), pool.lease(QUERY, urgent=True) as asking:
         assert asking.request == QUERY
 
 

@@ -54,30 +54,53 @@ def test_bulk_brings_something_before_it_gives_way() -> None:
             way.give(4)
 
 
-def test_a_pacs_that_answers_meanwhile_is_paused_for_from_the_first_instance_on() -> None:
-    way = RightOfWay("pacs", patience_s=60, longest_s=60)
+def _paused_and_answered(way: RightOfWay, delivered: int) -> None:
+    """A bulk retrieve pauses, what is urgent comes meanwhile, and both go on."""
     with ThreadPoolExecutor(1) as thread:
-        for delivered in (100, 0):
-            with way.taken() as answered:
-                pausing = thread.submit(way.give, delivered)
-                with pytest.raises(TimeoutError):
-                    pausing.result(0.2)
-                answered()
-            assert pausing.exception(10) is None
+        with way.taken() as answered:
+            pausing = thread.submit(way.give, delivered)
+            with pytest.raises(TimeoutError):
+                pausing.result(0.2)
+            answered(1)
+        assert pausing.exception(10) is None
+
+
+def _goes_on(way: RightOfWay, delivered: int) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(way.give, delivered).exception(10) is None
+
+
+def test_a_pacs_that_answers_meanwhile_is_paused_for_from_the_first_instance_on() -> None:
+    way = RightOfWay("pacs", patience_s=20, longest_s=20)
+    with way.taken():
+        _goes_on(way, 1)  # that isn't known yet
+    _paused_and_answered(way, 100)
+    _paused_and_answered(way, 1)
 
 
 def test_until_it_does_not_any_more() -> None:
-    way = RightOfWay("pacs", patience_s=0.2, longest_s=60)
-    with ThreadPoolExecutor(1) as thread, way.taken() as answered:
-        pausing = thread.submit(way.give, 100)
-        answered()
-        assert not pausing.done()
-    assert pausing.exception(10) is None
-    way.is_so_far_away(-1)  # no patience left
+    way = RightOfWay("pacs", patience_s=20, longest_s=20)
+    _paused_and_answered(way, 100)
+    way.is_so_far_away(-0.0075)  # no patience left
     with way.taken():
-        way.give(0)  # nothing is given up before it brought something
+        way.give(1)  # nothing is given up before it brought something
+        way.is_so_far_away(5)
+        _goes_on(way, 1)
+        way.expect_no_answer()
         with pytest.raises(RetrieveInterrupted):
             way.give(4)
+
+
+def test_what_fails_is_no_answer() -> None:
+    way = RightOfWay("pacs", patience_s=20, longest_s=20)
+    with ThreadPoolExecutor(1) as thread:
+        with way.taken():
+            pausing = thread.submit(way.give, 100)
+            with pytest.raises(TimeoutError):
+                pausing.result(0.2)
+        assert pausing.exception(10) is None
+    with way.taken():
+        _goes_on(way, 1)
 
 
 def test_no_pause_lasts_longer_than_allowed() -> None:

@@ -7,8 +7,7 @@ Laws:
 - Urgent work (queries, the instance a viewer waits for) goes first, and bulk retrieves leave
   one association free for it where the limit is three or more.
 - What can wait goes last: it gets no permit that somebody else waits for.
-- What is opened for a query asks for what retrieves asked for last, where that serves the query: it
-  is kept, and the next instance a viewer waits for needs no association of its own.
+- What is opened for a query does for the next instance a viewer waits for, where the PACS takes it.
 """
 
 from __future__ import annotations
@@ -21,15 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from farsight.adapters.dimse_connection import Connection, TooManyAssociations
-from farsight.dimse.association import AskedBefore, AssociationRequest
+from farsight.adapters.fuller_requests import Connect, FullerRequests
+from farsight.dimse.association import AssociationRequest
 from farsight.errors import PacsUnavailable
 
 LOG = logging.getLogger("farsight.dimse")
 
 #: How long a PACS that is full without us is asked again, and how often.
 _REFUSED_WAIT_S, _REFUSED_PAUSE_S = 2.0, 0.1
-
-Connect = Callable[[AssociationRequest], Connection]
 
 
 class LeftAtRest(Exception):
@@ -70,11 +68,10 @@ class AssociationPool:
         self._limits = limits
         self._most = limits.max_associations
         self._most_bulk = limits.max_associations
-        self._connect = connect
+        self._connect = FullerRequests(connect)
         self._learned = learned
         self._changed = threading.Condition()
         self._idle: list[_Idle] = []
-        self._asked_before: AskedBefore | None = None
         self._open = 0
         self._opening = 0
         self._urgent_waiting = 0
@@ -141,7 +138,7 @@ class AssociationPool:
         with self._changed:
             self._opening += 1
         try:
-            return self._connected(request)
+            return self._connect(request)
         except TooManyAssociations as error:
             self._permit_is_free()
             with self._changed:
@@ -161,21 +158,6 @@ class AssociationPool:
         finally:
             with self._changed:
                 self._opening -= 1
-
-    def _connected(self, request: AssociationRequest) -> Connection:
-        if (before := self._asked_before) is not None:
-            request = before.instead_of(request)
-        try:
-            connection = self._connect(request)
-        except TooManyAssociations:
-            raise
-        except BaseException:
-            self._asked_before = None  # maybe for asking so much
-            raise
-        if request.scp_role_for:
-            accepted = connection.accepted.abstract_syntaxes
-            self._asked_before = AskedBefore(request, accepted)
-        return connection
 
     def _take(
         self, request: AssociationRequest, deadline: float, *, urgent: bool, last: bool

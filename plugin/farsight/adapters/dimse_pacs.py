@@ -182,12 +182,9 @@ class DimsePacs:
     @contextmanager
     def _storing(self, proposed: tuple[ProposedContext, ...]) -> Iterator[Connection]:
         """See dimse_store.Lease."""
-        address = self._address
+        own = self._address
         request = AssociationRequest(
-            address.calling_ae_title,
-            address.ae_title,
-            proposed,
-            user_identity=address.user_identity,
+            own.calling_ae_title, own.ae_title, proposed, user_identity=own.user_identity
         )
         with self._pool.lease(request, urgent=False, last=True) as connection:
             yield connection
@@ -210,9 +207,14 @@ class DimsePacs:
 
     def echo(self) -> None:
         """See ports.Pacs."""
+        try:
+            self._echo()
+        except StaleConnection:
+            self._echo()
+
+    def _echo(self) -> None:
         with self._exchange("C-ECHO", (contexts.VERIFICATION,), urgent=True) as exchange:
-            code = exchange.ask(commands.C_ECHO_RQ, None).command.status
-            if code != status.SUCCESS:
+            if (code := exchange.ask(commands.C_ECHO_RQ, None).command.status) != status.SUCCESS:
                 raise PacsFailure(self.name, f"C-ECHO: {status.describe(code)}", code)
 
     def find(

@@ -21,8 +21,9 @@ _PROMPT_S, _TURNS_OF_A_FETCH = 0.03, 4
 class RightOfWay:
     """Between the retrieves of one PACS. Thread-safe.
 
-    Laws: nobody pauses for longer than `longest_s` at a time; every bulk retrieve brings
-    `at_least` instances before it is given up, so that it ends however often it is interrupted.
+    Laws: nobody pauses for longer than the patience and `longest_s` at a time; every bulk retrieve
+    brings `at_least` instances before it is given up, so that it ends however often it is
+    interrupted.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class RightOfWay:
         self._one_at_a_time = one_at_a_time
         self._patience_s = patience_s
         self._expects_answer = True
-        self._was_answered = False  # while a bulk retrieve paused
+        self._was_answered = False  # with an instance, while a bulk retrieve paused
+        self._pausing = 0
         self._longest_s = longest_s
         self._at_least = at_least
         self._changed = threading.Condition()
@@ -64,9 +66,11 @@ class RightOfWay:
         """Around urgent work, which calls what is yielded when the PACS has begun to answer."""
         waiting = True
 
-        def answered(_delivered: int = 0) -> None:
+        def answered(delivered: int = 0) -> None:
             nonlocal waiting
             with self._changed:
+                if waiting and delivered and self._pausing:
+                    self._was_answered = True
                 self._unanswered -= waiting
                 waiting = False
                 self._changed.notify_all()
@@ -92,17 +96,11 @@ class RightOfWay:
 
         Raises: RetrieveInterrupted when it stands in the way.
         """
-        if not self._urgent:
-            return
         may_end = delivered >= self._at_least
+        if not self._urgent or not (may_end or (delivered and self._was_answered)):
+            return
         with self._changed:
-            if not may_end and not self._was_answered:
-                return
-            patience_s = self._patience_s if self._expects_answer else 0.0
-            waited_for = self._unanswered
-            if self._changed.wait_for(lambda: not self._unanswered, patience_s):
-                self._was_answered = self._was_answered or waited_for > 0
-                self._changed.wait_for(lambda: not self._urgent, self._longest_s)
+            if self._pause():
                 return
             self._was_answered = False
             if not may_end:
@@ -112,3 +110,15 @@ class RightOfWay:
         if learned:
             self._one_at_a_time()
         raise RetrieveInterrupted(self._name, "gave way to an instance a viewer waits for")
+
+    def _pause(self) -> bool:
+        """Until nobody is urgent; False if the PACS has nothing for them meanwhile."""
+        patience_s = self._patience_s if self._expects_answer else 0.0
+        self._pausing += 1
+        try:
+            answered = self._changed.wait_for(lambda: not self._unanswered, patience_s)
+        finally:
+            self._pausing -= 1
+        if answered:
+            self._changed.wait_for(lambda: not self._urgent, self._longest_s)
+        return answered

@@ -125,9 +125,10 @@ class AskedBefore:
     accepted: frozenset[str]
 
     def instead_of(self, request: AssociationRequest) -> AssociationRequest:
-        """That again, where it does for `request` too; else `request`."""
+        """That again, where it does for `request` too, and for instances; else `request`."""
         likes = request.contexts[0].abstract_syntax in self.accepted
-        return self.request if likes and self.request.serves(request) else request
+        sends = not self.accepted.isdisjoint(self.request.scp_role_for)
+        return self.request if likes and sends and self.request.serves(request) else request
 
 
 @dataclass(frozen=True, slots=True)

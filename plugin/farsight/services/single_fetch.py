@@ -15,9 +15,8 @@ from farsight.errors import (
     PacsTimeout,
     RetrieveIncomplete,
 )
-from farsight.model import InstanceRef, ReceivedInstance
+from farsight.model import InstanceRef
 from farsight.ports.archive import Archive
-from farsight.ports.pacs import Sink
 from farsight.services.intake import FlightsOf, Intake
 from farsight.services.source_listing import Listing, SourceListing
 
@@ -27,10 +26,10 @@ _ATTEMPTS = 4  # as many as there are ways to negotiate for an unknown class
 
 
 class _Fetch:
-    """One instance under way; whoever wants it waits for `settled`: it has come, or won't."""
+    """One instance under way; others who want it wait for `done`."""
 
     def __init__(self) -> None:
-        self.settled = threading.Event()
+        self.done = threading.Event()
         self.error: FarsightError | None = None
         self.storing_error: ArchiveError | None = None
 
@@ -62,29 +61,19 @@ class SingleFetches:
         return fewer
 
     def ensure(self, ref: InstanceRef) -> None:
-        """Blocks until the instance is here: what the PACS has to say after it isn't waited for.
-
-        Raises: NotFound, PacsError, ArchiveError.
-        """
+        """Blocks until the instance is here. Raises: NotFound, PacsError, ArchiveError."""
         while not self._intake.is_here(ref):
-            fetch = self._joined(ref)
-            if not fetch.settled.wait(self._wait_s):
+            with self._lock:
+                fetch = self._under_way.get((ref, self._listing.sources))
+                mine = fetch is None
+                if fetch is None:
+                    fetch = self._under_way[ref, self._listing.sources] = _Fetch()
+            if mine:
+                self._run(ref, fetch)
+            elif not fetch.done.wait(self._wait_s):
                 raise PacsTimeout("", f"instance not retrieved in {self._wait_s:g} s")
-            error = fetch.error or fetch.storing_error
-            if error is not None and not self._intake.is_here(ref):
-                raise error
-
-    def _joined(self, ref: InstanceRef) -> _Fetch:
-        """The one under way, or a new one where there is none, or what it brought is gone again."""
-        key = ref, self._listing.sources
-        with self._lock:
-            fetch = self._under_way.get(key)
-            if fetch is None or fetch.settled.is_set():
-                fetch, name = _Fetch(), "farsight-instance"
-                run = threading.Thread(target=self._run, args=(ref, fetch), name=name, daemon=True)
-                run.start()
-                self._under_way[key] = fetch
-            return fetch
+            if fetch.error is not None:
+                raise fetch.error
 
     def stored(self, ref: InstanceRef, failure: ArchiveError | None) -> None:
         """Tells that an instance was stored, or could not be: no fault of the PACS then."""
@@ -106,7 +95,6 @@ class SingleFetches:
             return self._failed.get(ref)
 
     def _run(self, ref: InstanceRef, fetch: _Fetch) -> None:
-        key = ref, self._listing.sources
         try:
             self._fetch(ref, fetch)
         except FarsightError as error:
@@ -116,9 +104,8 @@ class SingleFetches:
             raise
         finally:
             with self._lock:
-                if self._under_way.get(key) is fetch:
-                    del self._under_way[key]
-            fetch.settled.set()
+                del self._under_way[ref, self._listing.sources]
+            fetch.done.set()
 
     def _fetch(self, ref: InstanceRef, fetch: _Fetch) -> None:
         """From the first PACS that delivers it; the first failure counts."""
@@ -142,7 +129,7 @@ class SingleFetches:
                     ref.series_instance_uid,
                     uids,
                     classes,
-                    self._sink(listing.pacs.name, ref, fetch),
+                    self._intake.sink(ref.series, listing.pacs.name, self._flights_of),
                     urgent=True,
                     attempt=attempt,
                 )
@@ -157,13 +144,3 @@ class SingleFetches:
             if fetch.storing_error is not None:
                 raise fetch.storing_error
         raise RetrieveIncomplete(listing.pacs.name, 0, 1)
-
-    def _sink(self, source: str, ref: InstanceRef, fetch: _Fetch) -> Sink:
-        take = self._intake.sink(ref.series, source, self._flights_of)
-
-        def take_and_tell(received: ReceivedInstance) -> None:
-            take(received)
-            if received.sop_instance_uid == ref.sop_instance_uid and self._intake.is_here(ref):
-                fetch.settled.set()
-
-        return take_and_tell

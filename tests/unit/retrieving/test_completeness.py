@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from fakes.series_source import MemoryArchive, SeriesSource, part10, received
 from farsight.errors import ArchiveFull, PacsUnavailable, RetrieveIncomplete
-from farsight.model import Completeness, InstanceRef, ReceivedInstance
+from farsight.model import Completeness, InstanceRef
 from sample_files import ct_slice, instance_uid, series_uid
 from series_retrieval import (
     ALL,
@@ -201,25 +199,18 @@ def test_a_full_archive_is_an_error_and_nothing_is_complete(
 
 
 def test_a_full_archive_is_not_blamed_on_the_pacs(
-    serve: Serve, source: SeriesSource, archive: MemoryArchive, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, source: SeriesSource, archive: MemoryArchive
 ) -> None:
     """Also when storing fails before anybody has looked at the instance in memory."""
     archive.room = 0
     service = serve(source)
-    intake = service._single._intake
-    sink = intake.sink
 
-    def until_dropped(*about: Any) -> Callable[[ReceivedInstance], None]:
-        take = sink(*about)
+    def until_refused(delivered: int) -> None:
+        while not archive.refusals:
+            time.sleep(0.002)
+        time.sleep(0.05)  # and until memory has dropped it
 
-        def taken(instance: ReceivedInstance) -> None:
-            take(instance)
-            while not archive.refusals or intake.is_here(ref(1)):
-                time.sleep(0.002)
-
-        return taken
-
-    monkeypatch.setattr(intake, "sink", until_dropped)
+    source.after_each = until_refused
     with pytest.raises(ArchiveFull, match="no room left"):
         service.reader.instance(ref(1))
     assert source.retrieved == [only(1, urgent=True)]

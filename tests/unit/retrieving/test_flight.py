@@ -50,19 +50,6 @@ def test_one_fetch_of_an_instance_for_everyone(serve: Serve, source: SeriesSourc
     assert source.retrieved == [only(3, urgent=True)]
 
 
-def test_an_instance_that_came_is_not_kept_waiting_for_the_end(
-    serve: Serve, source: SeriesSource
-) -> None:
-    the_end = threading.Event()
-    source.after_each = lambda _delivered: the_end.wait(20) and None
-    service = serve(source)
-    assert service.reader.instance(ref(3)).sop_instance_uid == instance_uid(3)
-    assert not the_end.is_set()
-    assert service.reader.instance(ref(3)).sop_instance_uid == instance_uid(3)
-    assert source.retrieved == [only(3, urgent=True)]
-    the_end.set()
-
-
 def test_waiting_has_an_end(serve: Serve, source: SeriesSource) -> None:
     source.gate = threading.Event()
     service = serve(source, wait_s=0.5)
