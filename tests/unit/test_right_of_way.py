@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fakes.scripted_pacs import wait_until
 from farsight.adapters.right_of_way import RightOfWay
 from farsight.errors import RetrieveInterrupted
 
@@ -59,8 +60,7 @@ def _paused_and_answered(way: RightOfWay, delivered: int) -> None:
     with ThreadPoolExecutor(1) as thread:
         with way.taken() as answered:
             pausing = thread.submit(way.give, delivered)
-            with pytest.raises(TimeoutError):
-                pausing.result(0.2)
+            wait_until(lambda: way._pausing == 1, what="the pause")
             answered(1)
         assert pausing.exception(10) is None
 
@@ -96,8 +96,7 @@ def test_what_fails_is_no_answer() -> None:
     with ThreadPoolExecutor(1) as thread:
         with way.taken():
             pausing = thread.submit(way.give, 100)
-            with pytest.raises(TimeoutError):
-                pausing.result(0.2)
+            wait_until(lambda: way._pausing == 1, what="the pause")
         assert pausing.exception(10) is None
     with way.taken():
         _goes_on(way, 1)

@@ -34,7 +34,7 @@ class FullerRequests:
             if (connection := self._in_full(fuller, request)) is not None:
                 return connection
             connection = self._connect(request)
-            self._is_taken, self._before = False, None  # this one was
+            self._is_taken, self._before = False, None  # the query alone was
             return connection
         connection = self._connect(request)
         if request.scp_role_for and self._is_taken:
