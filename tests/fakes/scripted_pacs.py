@@ -49,12 +49,16 @@ class Script:
     names_no_set: rows don't name their Specific Character Set.
     moves_for_s: so long a C-MOVE takes, without a word, or until it is cancelled; it moves nothing.
     silent_in: services that accept the request and never answer: "C-FIND", "C-GET".
+    ends_when: set before the end of any C-GET is said, whose instances have been sent.
+    aborts_at_end: instead of saying it.
     """
 
     omits: dict[str, float] = field(default_factory=dict)
     sends_along: list[Dataset] = field(default_factory=list)
     resets_after: int | None = None
     silent_in: frozenset[str] = frozenset()
+    ends_when: threading.Event | None = None
+    aborts_at_end: bool = False
     pause_s: float = 0
     refuses_uid_lists: int = 0
     refuses_levels: dict[str, int] = field(default_factory=dict)
@@ -273,6 +277,10 @@ class ScriptedPacs:
                 yield 0xFE00, None
                 return
             yield PENDING, _as_read(found)
+        if self.script.ends_when is not None:
+            self.script.ends_when.wait(30)
+        if self.script.aborts_at_end:
+            event.assoc.abort()
 
     def _move(self, event: Event) -> Iterator[object]:
         self._note("C-MOVE", event.identifier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farsight.adapters.dimse_retrieve import get
+from farsight.adapters.dimse_requests import get
 from farsight.dimse import commands, status
 from farsight.dimse.commands import read_command
 from farsight.dimse.identifier_encoding import EXPLICIT_LE

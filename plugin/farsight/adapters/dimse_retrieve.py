@@ -1,152 +1,26 @@
-"""C-GET and C-MOVE: identifiers out, instances and counts in (PS3.4 C.4)."""
+"""What is wanted of a PACS, as the requests of C-GET and C-MOVE that bring it."""
 
 from __future__ import annotations
 
+import _thread
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from farsight.adapters.association_pool import LeftAtRest, StaleConnection
 from farsight.adapters.dimse_exchange import Exchange
-from farsight.dimse import commands, contexts, status
+from farsight.adapters.dimse_requests import Abandoned, Getting, get, move
+from farsight.dimse import contexts, status
 from farsight.dimse.association import ProposedContext
-from farsight.dimse.identifier_encoding import encode_identifier
 from farsight.dimse.manners import MOST_UIDS, Way
-from farsight.dimse.pdata import Message
 from farsight.dimse.retrieve_identifier import retrieve_keys
-from farsight.errors import FarsightError, PacsError, PacsFailure, PacsRefusedContexts
-from farsight.model import IdentifierKey, Level, ReceivedInstance, SubOperations
+from farsight.errors import FarsightError, PacsFailure, PacsRefusedContexts
+from farsight.model import IdentifierKey, Level, SubOperations
 from farsight.ports.pacs import Arrivals, Sink, Told, not_told
 
-
-def get(
-    name: str,
-    exchange: Exchange,
-    level: Level,
-    keys: Sequence[IdentifierKey],
-    sink: Sink,
-    told: Told = not_told,
-) -> SubOperations:
-    """One C-GET. When `sink` raises, the PACS is told to stop and the error goes through.
-
-    Raises: PacsRefusedService, PacsFailure, PacsTimeout, PacsUnavailable.
-    """
-    identifier = _identifier(exchange, level, keys)
-    message = exchange.ask(commands.C_GET_RQ, identifier)
-    while True:
-        if message.command.field == commands.C_STORE_RQ:
-            _take_instance(name, exchange, message, sink, of_study=level is Level.STUDY)
-        elif message.command.field != commands.C_GET_RSP:
-            raise PacsFailure(name, f"command 0x{message.command.field:04X} in C-GET")
-        else:
-            told(_counts(message))
-            if message.command.status not in status.PENDING:
-                exchange.check_end(message)
-                return _counts(message)
-        message = exchange.receive()
-
-
-def _take_instance(
-    name: str, exchange: Exchange, message: Message, sink: Sink, *, of_study: bool
-) -> None:
-    """Answers the C-STORE first, so that the PACS sends on while we look at what came."""
-    command = message.command
-    stored_as = exchange.connection.accepted.contexts.get(message.context_id)
-    if stored_as is None or message.data_set is None:
-        raise PacsFailure(name, "C-STORE without data set or on an unknown context")
-    exchange.answer_store(message)
-    received = ReceivedInstance(
-        command.text(commands.AFFECTED_SOP_CLASS_UID),
-        command.text(commands.AFFECTED_SOP_INSTANCE_UID),
-        stored_as.transfer_syntax,
-        message.data_set,
-        of_study,
-    )
-    try:
-        sink(received)
-    except FarsightError as error:
-        try:
-            exchange.cancel_get()
-        except PacsError:
-            exchange.connection.abort()
-        raise Abandoned(error) from error
-
-
-class Abandoned(LeftAtRest):
-    """Whoever took the instances wants no more; `why` is what they raised."""
-
-    def __init__(self, why: FarsightError) -> None:
-        super().__init__(str(why))
-        self.why = why
-
-
-def move(
-    name: str,
-    exchange: Exchange,
-    level: Level,
-    keys: Sequence[IdentifierKey],
-    destination: str,
-    arrivals: Arrivals,
-    told: Told = not_told,
-) -> SubOperations:
-    """One C-MOVE; the instances arrive elsewhere, which `arrivals` counts.
-
-    When `arrivals` raises, the PACS is told to stop and the error goes through.
-    Raises: as `get`.
-    """
-    seen = -1
-
-    def idle() -> bool:
-        nonlocal seen
-        before = seen
-        try:
-            seen = arrivals()
-        except FarsightError as error:
-            raise Abandoned(error) from error
-        return seen != before
-
-    identifier = _identifier(exchange, level, keys)
-    idle()  # before anything is under way that would have to be cancelled
-    try:
-        message = exchange.ask(commands.C_MOVE_RQ, identifier, idle, move_destination=destination)
-        while message.command.status in status.PENDING:
-            _check_move_response(name, message)
-            told(_counts(message))
-            idle()
-            message = exchange.receive(idle)
-    except Abandoned:
-        try:
-            exchange.cancel()
-        except PacsError:
-            exchange.connection.abort()
-        raise
-    _check_move_response(name, message)
-    told(_counts(message))
-    exchange.check_end(message)
-    return _counts(message)
-
-
-def _check_move_response(name: str, message: Message) -> None:
-    if message.command.field != commands.C_MOVE_RSP:
-        raise PacsFailure(name, f"command 0x{message.command.field:04X} in C-MOVE")
-
-
-def _identifier(exchange: Exchange, level: Level, keys: Sequence[IdentifierKey]) -> bytes:
-    """UIDs need no character set; the PatientID of the Patient root may."""
-    plain = all(key.value.isascii() for key in keys)
-    return encode_identifier(level, keys, exchange.transfer_syntax, None if plain else "ISO_IR 192")
-
-
-def _counts(message: Message) -> SubOperations:
-    command = message.command
-    return SubOperations(
-        completed=command.number(commands.COMPLETED),
-        failed=command.number(commands.FAILED),
-        warning=command.number(commands.WARNING),
-        dimse_status=command.status,
-        remaining=command.number(commands.REMAINING) if command.has(commands.REMAINING) else None,
-    )
+LOG = logging.getLogger("farsight.dimse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +52,12 @@ class LeaseFor(Protocol):
 
 
 class Retriever:
-    """Every request of one way on one association. Thread-safe."""
+    """Every request of one way on one association. Thread-safe.
+
+    Who waits for one instance has it when it is here. What the PACS says after it is read on a
+    thread of its own, and the association is in use until then. Of a PACS that sends more than it
+    is asked for all is waited for: else it would be asked for each of them while they come.
+    """
 
     def __init__(
         self,
@@ -192,6 +71,7 @@ class Retriever:
         self._lease = lease
         self._patient_id_of = patient_id_of
         self._move_destination = move_destination
+        self._sends_more = False
 
     def retrieve(self, wanted: Wanted, sink: Sink, arrivals: Arrivals) -> SubOperations:
         """A kept association that died unseen is replaced once.
@@ -240,9 +120,10 @@ class Retriever:
         if wanted.proposed is not None:
             operation, models = "C-GET", contexts.GET_MODELS
         total = SubOperations(0, 0, 0, status.SUCCESS)
-        with self._lease(
-            operation, models, wanted.proposed or (), urgent=wanted.urgent
-        ) as exchange:
+        with ExitStack() as held:
+            exchange = held.enter_context(
+                self._lease(operation, models, wanted.proposed or (), urgent=wanted.urgent)
+            )
             if exchange.patient_root and patient_id is None:
                 raise _PatientIdNeeded
             if wanted.proposed and not exchange.accepts_any_of(wanted.proposed):
@@ -256,13 +137,46 @@ class Retriever:
                     uids,
                     patient_id if exchange.patient_root else None,
                 )
-                if wanted.proposed is not None:
-                    one = get(self._name, exchange, level, keys, sink, wanted.told)
-                else:
+                if wanted.proposed is None:
                     to = self._move_destination
                     one = move(self._name, exchange, level, keys, to, arrivals, wanted.told)
+                else:
+                    getting = Getting(self._name, exchange, level, keys, sink, wanted.told)
+                    one = self._got(getting, _only_one(wanted, level), held)
                 total = _added(total, one)
         return total
+
+    def _got(self, getting: Getting, only: str, held: ExitStack) -> SubOperations:
+        """`only`: the instance that is waited for, if nothing else is asked for; `held`: what is to
+        be left at the end of the C-GET, whoever comes to it."""
+        while isinstance(outcome := getting.step(), str):
+            if outcome == only and not self._sends_more:
+                left = held.pop_all()
+                try:  # a Thread would be waited for until it runs
+                    _thread.start_new_thread(self._end, (getting, left))
+                except RuntimeError:  # there is none to be had
+                    self._end(getting, left)
+                return SubOperations(1, 0, 0, status.SUCCESS)
+        return outcome
+
+    def _end(self, getting: Getting, held: ExitStack) -> None:
+        """Reads what the PACS says after the instance that was asked for."""
+        try:
+            with held:
+                while isinstance(getting.step(), str):
+                    if not self._sends_more:
+                        LOG.warning("PACS %r sends more than the instance asked for", self._name)
+                    self._sends_more = True
+        except (FarsightError, Abandoned) as error:
+            LOG.info("%s; after the instance asked for had come", error)
+        except Exception:
+            LOG.exception("internal error")
+
+
+def _only_one(wanted: Wanted, level: Level) -> str:
+    """The instance that is waited for, if it is asked for alone."""
+    asked = [uid for uids in wanted.way.sop_instance_uids for uid in uids]
+    return asked[0] if wanted.urgent and level is Level.IMAGE and len(asked) == 1 else ""
 
 
 class _PatientIdNeeded(LeftAtRest):

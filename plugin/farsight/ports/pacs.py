@@ -127,7 +127,9 @@ class Pacs(Protocol):
         with the counts of every response, pending ones and those that end a request. `urgent`: a
         viewer waits for just this; it goes before other retrieves. `attempt`: how often the same
         was asked for before without getting all; with unknown classes other presentation
-        contexts are proposed then.
+        contexts are proposed then. One instance that is asked for alone and `urgent` is waited
+        for until the sink has it; what the PACS may send besides comes to the sink afterwards, on
+        another thread.
 
         Raises: PacsUnavailable, PacsTimeout, PacsRefusedService, PacsFailure. What was
         delivered before an error stays delivered.
