@@ -140,3 +140,66 @@ def test_what_the_system_has_in_memory_is_at_hand(tmp_path: Path, path: Path) ->
     found = stored.read_at_hand(3, 100)
     assert found is None or bytes(found) == DATA[3:103], "not every file system can tell"
     assert stored.read_at_hand(len(DATA) - 5, 10) is None
+
+
+@pytest.fixture(params=["at hand", "not at hand", "known file system", "unknown"])
+def area(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StorageArea:
+    """Of which files are read in one of the ways there are: whichever it is, the same is found."""
+    area = StorageArea(tmp_path)
+    if request.param != "unknown":
+        other = str(uuid.UUID(int=0xFACE << 112))
+        (tmp_path / other[:2] / other[2:4]).mkdir(parents=True)
+        (tmp_path / other[:2] / other[2:4] / other).write_bytes(DATA)
+        assert area.read(Attachment(other, len(DATA))) == DATA
+    if request.param == "at hand":  # also where this system can't tell
+        monkeypatch.setattr(area, "_tells", True)
+        monkeypatch.setattr("farsight.adapters.storage_area.open_cached", _opened)
+    if request.param == "not at hand":
+        monkeypatch.setattr("farsight.adapters.storage_area.open_cached", lambda _path: None)
+    return area
+
+
+def _opened(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+
+
+def test_a_whole_file(area: StorageArea, path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        assert area.read(Attachment(NAME, len(DATA))) == DATA
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_of_what_is_not_the_file_as_it_came_nothing_is_read(area: StorageArea, path: Path) -> None:
+    assert area.read(Attachment(NAME, len(DATA) + 1)) is None, "shorter"
+    assert area.read(Attachment(NAME, len(DATA) - 1)) is None, "longer"
+    assert area.read(Attachment(NAME, len(DATA), is_file=False)) is None
+    assert area.read(Attachment("../../etc/passwd", len(DATA))) is None, "no UUID"
+    path.write_bytes(bytes(len(DATA)))
+    assert area.read(Attachment(NAME, len(DATA))) is None, "no DICOM"
+    path.write_bytes(b"short")
+    assert area.read(Attachment(NAME, 5)) is None
+    path.unlink()
+    assert area.read(Attachment(NAME, len(DATA))) is None
+    path.symlink_to(path.name)
+    with pytest.raises(StorageError, match="ELOOP"):
+        area.read(Attachment(NAME, len(DATA)))
+
+
+def test_a_whole_file_that_cannot_be_read(
+    area: StorageArea, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, "the disk")
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(StorageError, match="EIO"):
+        area.read(Attachment(NAME, len(DATA)))
+    assert len(os.listdir("/proc/self/fd")) == before

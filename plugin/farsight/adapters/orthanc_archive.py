@@ -6,8 +6,9 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from farsight.adapters import orthanc_lookup
 from farsight.adapters import orthanc_rest as rest
@@ -34,6 +35,7 @@ from farsight.model import (
 from farsight.ports.archive import Kept, StoredObject
 
 LOG = logging.getLogger("farsight.archive")
+T = TypeVar("T")
 
 
 class OrthancArchive:
@@ -155,25 +157,12 @@ class OrthancArchive:
 
     def read(self, ref: InstanceRef) -> bytes:
         """See ports.Archive."""
-        stored = self.open(ref)
-        try:
-            return stored.read(0, stored.size)
-        except StorageError as error:
-            LOG.warning("instance %s: %s; Orthanc is asked for it", ref.sop_instance_uid, error)
-            return self._read_by_rest(ref, self._resource_id(ref))
+        return self._from_file(ref, self._storage.read)
 
     def open(self, ref: InstanceRef) -> StoredObject:
-        """See ports.Archive.
-
-        A file that isn't there any more was replaced or deleted: Orthanc is asked once again.
-        """
-        resource_id = self._resource_id(ref)
-        try:
-            if (stored := self._open_file(ref, resource_id)) is not None:
-                return stored
-        except StorageError as error:
-            LOG.warning("instance %s: %s; Orthanc is asked for it", ref.sop_instance_uid, error)
-        return StoredBytes(self._read_by_rest(ref, resource_id))
+        """See ports.Archive."""
+        found = self._from_file(ref, self._storage.open)
+        return StoredBytes(found) if isinstance(found, bytes) else found
 
     def open_at_hand(self, ref: InstanceRef) -> StoredFile | None:
         """See ports.Archive."""
@@ -196,16 +185,25 @@ class OrthancArchive:
             raise NotFound(f"instance {ref.sop_instance_uid} is not stored")
         return resource_id
 
-    def _open_file(self, ref: InstanceRef, resource_id: str) -> StoredFile | None:
+    def _from_file(self, ref: InstanceRef, take: Callable[[Attachment], T | None]) -> T | bytes:
+        """What `take` has of the file; where that can't be had, Orthanc's answer.
+
+        A file that isn't there any more was replaced or deleted: Orthanc is asked once again.
+        """
+        resource_id = self._resource_id(ref)
         known = self._index.attachment(resource_id)
         attachment = known or self._look_up(ref, resource_id)
-        stored = self._storage.open(attachment)
-        if stored is None and known is not None and known.is_file:
-            attachment = self._look_up(ref, resource_id)
-            stored = self._storage.open(attachment)
-        if stored is None:
+        try:
+            found = take(attachment)
+            if found is None and known is not None and known.is_file:
+                attachment = self._look_up(ref, resource_id)
+                found = take(attachment)
+            if found is not None:
+                return found
             self._index.note_attachment(resource_id, replace(attachment, is_file=False))
-        return stored
+        except StorageError as error:
+            LOG.warning("instance %s: %s; Orthanc is asked for it", ref.sop_instance_uid, error)
+        return self._read_by_rest(ref, resource_id)
 
     def _look_up(self, ref: InstanceRef, resource_id: str) -> Attachment:
         """The file as Orthanc knows it now. Raises: NotFound, ArchiveError."""

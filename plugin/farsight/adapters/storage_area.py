@@ -130,6 +130,19 @@ class StorageArea:
             self._tells = _tells(descriptor)
         return stored
 
+    def read(self, attachment: Attachment) -> bytes | None:
+        """All of the file; None as `open`. Raises: StorageError.
+
+        By one call, if it is what it should be: after each the interpreter has to be waited for.
+        """
+        path = self._path(attachment) if self._tells else None
+        if path is not None and attachment.size < _MOST_AT_ONCE:
+            data = _read_cached(path, attachment.size)
+            if data is not None:
+                return data
+        stored = self.open(attachment)
+        return None if stored is None else stored.read(0, stored.size)
+
     def open_at_hand(self, attachment: Attachment) -> StoredFile | None:
         """One that was opened before, where no disk has to be waited for; it isn't looked at again:
         what has that UUID doesn't change."""
@@ -150,6 +163,20 @@ class StorageArea:
         except OSError:
             return None
         return found.f_bavail * found.f_frsize
+
+
+def _read_cached(path: str, size: int) -> bytes | None:
+    """A plain DICOM file of that size; None where it is something else, or not to be had so."""
+    descriptor = open_cached(path)
+    if descriptor is None:
+        return None
+    try:
+        data = os.pread(descriptor, size + 1, 0)  # it may be longer
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return data if len(data) == size and data.startswith(_MAGIC, _MAGIC_AT) else None
 
 
 def _tells(descriptor: int) -> bool:
