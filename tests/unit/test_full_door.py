@@ -101,7 +101,11 @@ def test_head_is_get_without_body(open_door: Open) -> None:
 
 def streamed(bodies: Iterator[bytes]) -> Response:
     parts = (Part((("Content-Type", "a/b"),), body) for body in bodies)
-    return Response(200, (), RelatedBody("a/b", "XX", parts))
+    return in_parts(RelatedBody("a/b", "XX", parts))
+
+
+def in_parts(body: RelatedBody) -> Response:
+    return Response(200, (("Content-Type", body.content_type),), body)
 
 
 def test_head_of_a_stream_reads_nothing_of_it(open_door: Open) -> None:
@@ -230,8 +234,7 @@ def test_related_bodies(open_door: Open) -> None:
 
     def handler(request: Request) -> Response:
         kept = parts if request.path == "/x/kept" else iter(parts)
-        body = RelatedBody("a/b", "XX", kept)  # type: ignore[arg-type]
-        return Response(200, (("Content-Type", "overruled"),), body)
+        return in_parts(RelatedBody("a/b", "XX", kept))  # type: ignore[arg-type]
 
     door = open_door(handler)
     kept, kept_body = ask(door, "GET", "/x/kept")

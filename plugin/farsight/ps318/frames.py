@@ -225,10 +225,11 @@ def frame_bytes(instance: DataSet, index: FrameIndex, number: int) -> bytes | me
     Raises: NotFound for a number out of range, MalformedDicom where the pixel data ends early.
     """
     body = memoryview(instance.body)
-    extents = index.extents(number)
-    chunks = [body[at : at + length] for at, length in extents]
-    if any(len(chunk) != extent.length for chunk, extent in zip(chunks, extents, strict=True)):
-        raise MalformedDicom(f"frame {number} isn't where it is said to be")
+    chunks: list[bytes | memoryview] = []
+    for at, length in index.extents(number):
+        chunks.append(chunk := body[at : at + length])
+        if len(chunk) != length:
+            raise MalformedDicom(f"frame {number} isn't where it is said to be")
     return index.assemble(chunks, number)
 
 

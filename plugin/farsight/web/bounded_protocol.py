@@ -8,6 +8,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -26,6 +27,12 @@ _TOO_LARGE = (
 ) % (len(_SAID), _SAID)
 
 
+@lru_cache(maxsize=2)
+def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Of headers that every answer has, and the empty line: the same for a second."""
+    return b"".join([b"%s: %s\r\n" % pair for pair in headers]) + b"\r\n"
+
+
 class _HeadTooLarge(Exception):
     """Ends the parsing of a request."""
 
@@ -34,6 +41,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request head is too long or does not end in time."""
 
     quick: QuickAnswers
+    _descriptor = -1
+    _client_address = ""
     _quick_at = 0.0  # when it was last used
     _head_bytes = 0  # received
     _field_bytes = 0  # of what is parsed: a head may come in one piece, with what follows it
@@ -41,9 +50,14 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_message = False  # the parser has begun with one, maybe behind another in one piece
     _head_timer: asyncio.TimerHandle | None = None
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._client_address = self.client[0] if self.client else ""
+
     def data_received(self, data: bytes) -> None:
         if self._waits_for_request():
-            answer = self.quick.answer(data, self.client[0] if self.client else "")
+            answer = self.quick.answer(data, self._client_address)
             if answer is not None:
                 self._send_quickly(answer)
                 return
@@ -60,8 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return not self._is_answering() and not self.transport.is_closing()
 
     def _send_quickly(self, answer: QuickAnswer) -> None:
-        more = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
-        head = b"".join((answer.head, *more, b"\r\n"))
+        head = answer.head + _lines(tuple(self.server_state.default_headers))
         for chunk in self._not_taken([head, *answer.chunks]):
             self.transport.write(chunk)
         self._quick_at = self.loop.time()
@@ -73,10 +86,9 @@ class BoundedProtocol(HttpToolsProtocol):
         would be a call, and a packet."""
         if self.transport.get_write_buffer_size():
             return chunks
-        descriptor = self.transport.get_extra_info("socket").fileno()
         with suppress(OSError):  # it is full, or closed: the transport waits, or finds out
             while chunks:
-                chunks = behind(chunks, os.writev(descriptor, chunks[:MOST_PIECES]))
+                chunks = behind(chunks, os.writev(self._descriptor, chunks[:MOST_PIECES]))
         return chunks
 
     def _keep_alive(self, seconds: float) -> None:

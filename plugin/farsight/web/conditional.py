@@ -46,8 +46,10 @@ def conditional(request: Request, response: Response, tag: str, cache_control: s
     An answer with a warning is sent whatever a client has: that may have come without.
     """
     headers = (("ETag", tag), ("Cache-Control", cache_control))
-    may_be_known = response.status in (200, 206) and response.header("Warning") is None
-    if may_be_known and matches(request.headers.get("if-none-match"), tag):
+    may_be_known = response.status in (200, 206) and matches(
+        request.headers.get("if-none-match"), tag
+    )
+    if may_be_known and response.header("Warning") is None:
         kept = [pair for pair in response.headers if pair[0] in _OF_A_304]
         return Response(304, (*headers, *kept))
     return response.with_headers(*headers)

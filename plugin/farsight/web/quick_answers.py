@@ -20,7 +20,7 @@ from farsight.web.messages import Request, Response
 from farsight.web.wire_form import encoded_header, wire_form
 
 #: A path and a query without anything that would have to be decoded, or could be read in two ways.
-_LINE = re.compile(rb"GET (/[A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~/,:;=&-]*))? HTTP/1\.1")
+_LINE = re.compile(rb"GET (/[A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~/,:;=&-]*))? HTTP/1\.1\r\n")
 #: What changes how the connection goes on, or says that more comes than the head.
 _OTHERS = frozenset(
     (
@@ -62,12 +62,9 @@ class QuickAnswers:
     def answer(self, data: bytes, client_address: str) -> QuickAnswer | None:
         """The answer to what has come on a connection that waits for a request; None: it goes the
         long way."""
-        if not data.startswith(b"GET ") or len(data) > _MOST_BYTES:
+        if len(data) > _MOST_BYTES or (asked := _LINE.match(data)) is None:
             return None
-        line, _, rest = data.partition(b"\r\n")
-        if rest.find(b"\r\n\r\n") != len(rest) - 4 or (asked := _LINE.fullmatch(line)) is None:
-            return None
-        key = rest, client_address
+        key = data[asked.end() :], client_address
         if key not in self._known:
             self._learn(key)
         if (first := self._known[key]) is None:
@@ -90,6 +87,8 @@ class QuickAnswers:
 
     def _read(self, header: bytes, client_address: str) -> Request | None:
         """What requests with this header begin with."""
+        if header.find(b"\r\n\r\n") != len(header) - 4:
+            return None  # less than a head, or more
         found = _Fields()
         parser = httptools.HttpRequestParser(found)
         try:

@@ -40,8 +40,6 @@ def wire_form(
     length: int | None
     chunks: list[Chunk] | Iterator[Chunk]
     if isinstance(body, RelatedBody):
-        headers = [pair for pair in headers if pair[0].lower() != "content-type"]
-        headers.append(("Content-Type", body.content_type))
         if isinstance(body.parts, tuple | list):
             chunks = list(body.chunks())
             length = sum(map(len, chunks))
