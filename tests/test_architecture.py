@@ -181,7 +181,7 @@ def test_exceptions_are_caught_whole_only_at_the_edges(module: Path) -> None:
     edges = {
         "farsight/web/orthanc_door.py",
         "farsight/web/routes.py",
-        "farsight/adapters/dimse_retrieve.py",
+        "farsight/adapters/dimse_endings.py",
         "farsight/adapters/store_events.py",
         "farsight/imaging/worker.py",
         "farsight/services/bookkeeping.py",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import _thread
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from fakes.scripted_pacs import ScriptedPacs, scripted_pacs, wait_until
 from farsight.adapters.association_pool import PoolLimits
 from farsight.adapters.dimse_connection import Timeouts
 from farsight.adapters.dimse_pacs import DimsePacs
+from farsight.dimse.manners import Manners
 from farsight.errors import FarsightError, PacsTimeout
 from farsight.model import ReceivedInstance, SubOperations
 from fetching import CT, fetched, pacs_at, two_series
@@ -66,26 +68,64 @@ def test_its_end_is_read_by_another_and_its_association_used_again(
 
 
 def test_never_more_associations_than_allowed(peer: ScriptedPacs, said: threading.Event) -> None:
-    pacs = pacs_at(peer.port, limits=PoolLimits(max_associations=1))
+    pacs = pacs_at(peer.port, limits=PoolLimits(max_associations=2))
     assert awaited(pacs, 1) == ONE
-    with ThreadPoolExecutor(1) as thread:
-        second = thread.submit(awaited, pacs, 2)
-        with pytest.raises(TimeoutError):
-            second.result(0.2)
-        assert pacs.open_associations == 1
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(awaited, pacs, number) for number in (2, 3)]
+        for other in waiting:
+            with pytest.raises(TimeoutError):
+                other.result(0.2)
+        assert pacs.open_associations == 2
         said.set()
-        assert second.result(10) == ONE
-    assert peer.connections_made == peer.most_associations == 1
+        assert [other.result(10).completed for other in waiting] == [1, 1]
+    assert peer.connections_made == peer.most_associations == 2
     pacs.close()
 
 
-def test_an_end_that_never_comes_costs_its_association_only(peer: ScriptedPacs) -> None:
-    one = PoolLimits(max_associations=1)
-    pacs = pacs_at(peer.port, limits=one, timeouts=Timeouts(dimse_s=0.3))
+class After:
+    """The end of a C-GET, a while after what it brought."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def wait(self, _timeout_s: float) -> None:
+        time.sleep(self._seconds)
+
+
+def test_ends_that_take_long_stand_in_nobodys_way() -> None:
+    """Nor is it learned that the PACS serves one retrieve at a time: it serves all there are."""
+    slices = [ct_slice(n, series=s) for s in (1, 2) for n in range(1, 201)]
+    learned: list[Manners] = []
+    others = [ct_slice(number, series=3) for number in range(1, 13)]
+    with scripted_pacs([*slices, *others], pause_s=0.02, ends_when=After(0.1)) as peer:
+        pacs = pacs_at(peer.port, learned)
+
+        def bulk(series: int) -> set[str]:
+            return fetched(
+                pacs, tuple(instance_uid(n, series) for n in range(1, 201)), series_uid(series)
+            )
+
+        with ThreadPoolExecutor(2) as threads:
+            both = [threads.submit(bulk, series) for series in (1, 2)]
+            for number in range(1, 13):
+                if number % 4 == 1:
+                    time.sleep(0.4)  # all is at rest but the two
+                uids = (instance_uid(number, series=3),)
+                pacs.retrieve(study_uid(), series_uid(3), uids, (CT,), [].append, urgent=True)
+            assert [len(one.result(60)) for one in both] == [200, 200], "nobody gave way"
+        assert learned == []
+        pacs.close()
+
+
+def test_an_end_that_never_comes_costs_its_association_only(
+    peer: ScriptedPacs, caplog: pytest.LogCaptureFixture
+) -> None:
+    pacs = pacs_at(peer.port, timeouts=Timeouts(dimse_s=0.3))
     for number in (1, 2):
         assert awaited(pacs, number) == ONE
     wait_until(lambda: pacs.open_associations == 0, what="their abort")
     assert peer.connections_made == 2
+    assert caplog.text.count("did not come within 0.3 s; after the instance") == 2
     pacs.close()
 
 
@@ -120,7 +160,7 @@ def test_what_is_not_sent_is_waited_for(peer: ScriptedPacs, said: threading.Even
     said.set()
     pacs = pacs_at(peer.port)
     assert pacs.retrieve(
-        study_uid(), series_uid(), (instance_uid(1),), (CT,), print, urgent=True
+        study_uid(), series_uid(), (instance_uid(1),), (CT,), [].append, urgent=True
     ) == SubOperations(0, 0, 0, 0)
     pacs.close()
 
@@ -170,7 +210,7 @@ def test_whoever_wants_no_more_of_it_has_it_cancelled(
 
 
 def test_without_a_thread_to_be_had_its_end_is_waited_for(
-    peer: ScriptedPacs, said: threading.Event, monkeypatch: pytest.MonkeyPatch
+    peer: ScriptedPacs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*_: object) -> int:
         raise RuntimeError("can't start new thread")
@@ -201,7 +241,7 @@ def test_a_sink_that_fails_by_a_bug_is_told_and_leaves_nothing_open(
     pacs.close()
 
 
-def test_silence_before_it_comes_is_still_an_error(said: threading.Event) -> None:
+def test_silence_before_it_comes_is_still_an_error() -> None:
     with scripted_pacs(two_series(), silent_in=frozenset({"C-GET"})) as peer:
         pacs = pacs_at(peer.port, timeouts=Timeouts(dimse_s=0.3))
         with pytest.raises(PacsTimeout):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Protocol
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -30,6 +31,12 @@ from pynetdicom.sop_class import (
 PENDING = 0xFF00
 ALWAYS = math.inf
 _UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+
+
+class Awaited(Protocol):
+    """A threading.Event, or something like it."""
+
+    def wait(self, timeout_s: float, /) -> object: ...
 
 
 @dataclass
@@ -57,7 +64,7 @@ class Script:
     sends_along: list[Dataset] = field(default_factory=list)
     resets_after: int | None = None
     silent_in: frozenset[str] = frozenset()
-    ends_when: threading.Event | None = None
+    ends_when: Awaited | None = None
     aborts_at_end: bool = False
     pause_s: float = 0
     refuses_uid_lists: int = 0

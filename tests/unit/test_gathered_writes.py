@@ -36,7 +36,8 @@ _BODIES = {name: RelatedBody("a/b", "XX", _parts(name)) for name in ANSWERS}
 
 
 def _answer(request: Request) -> Response:
-    return Response(200, (), _BODIES[request.path.rpartition("/")[2]])
+    body = _BODIES[request.path.rpartition("/")[2]]
+    return Response(200, (("Content-Type", body.content_type),), body)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,8 @@ def serve() -> Iterator[Serve]:
         def handler(request: Request) -> Response:
             if request.path == "/x/short":
                 return Response(200, _HEADERS, b"short")
-            return Response(200, (), RelatedBody("a/b", "XX", Parts(bodies)))
+            body = RelatedBody("a/b", "XX", Parts(bodies))
+            return Response(200, (("Content-Type", body.content_type),), body)
 
         return handler
 

@@ -37,6 +37,29 @@ def test_bulk_that_stands_in_the_way_gives_up_and_that_is_learned() -> None:
         assert learned == [True] * (times == 3), "once may be chance"
 
 
+@pytest.mark.parametrize(("before", "after"), [(True, True), (True, False), (False, True)])
+def test_of_what_waits_for_an_association_of_ours_nothing_is_learned(
+    before: bool, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[bool] = []
+    waits = before
+    way = RightOfWay("pacs", lambda: learned.append(True), lambda: waits, patience_s=0.01)
+    pause = way._pause
+
+    def paused() -> bool:
+        nonlocal waits
+        answered = pause()
+        waits = after
+        return answered
+
+    monkeypatch.setattr(way, "_pause", paused)
+    for _ in range(5):
+        waits = before
+        with way.taken(), pytest.raises(RetrieveInterrupted):
+            way.give(100)
+    assert learned == []
+
+
 def test_known_to_serve_one_at_a_time_it_gives_up_at_once() -> None:
     learned: list[bool] = []
     way = RightOfWay("pacs", lambda: learned.append(True), patience_s=60)

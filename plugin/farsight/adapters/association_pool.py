@@ -91,6 +91,18 @@ class AssociationPool:
         return min(self._most_bulk, self._most - 1 if self._most >= 3 else self._most)
 
     @property
+    def has_room(self) -> bool:
+        """Whether one could be had now for what is urgent."""
+        with self._changed:
+            return self._open - len(self._idle) < self._most
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether something urgent waits for a permit: it has to be one of ours that is given up,
+        whatever the PACS does."""
+        return self._urgent_waiting > 0
+
+    @property
     def is_wanted(self) -> bool:
         """Whether somebody waits for a permit, other than those that go last."""
         return self._waiting > 0

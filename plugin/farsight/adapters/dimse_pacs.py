@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 
+from farsight.adapters.asked_for import AskedFor
 from farsight.adapters.association_pool import AssociationPool, StaleConnection
 from farsight.adapters.circuit_breaker import CircuitBreaker
 from farsight.adapters.dimse_connection import Connection
@@ -44,7 +45,6 @@ LOG = logging.getLogger("farsight.dimse")
 #: From this repetition on what a list of UIDs didn't bring is asked for one by one, if so few.
 _SPLIT_AT_ATTEMPT, _MOST_SPLIT = 2, 100
 _UNANSWERED_STORES = 16
-_MOST_ASKED_FOR = 20_000
 _FAR_S = 0.01  # a round trip that makes a series worth splitting
 
 
@@ -60,13 +60,15 @@ class DimsePacs:
         self._tell = learned
         self._breaker = CircuitBreaker(address.name, address.breaker)
         self._pool = AssociationPool(address.name, address.limits, self._connect, self._has_limit)
-        self._right_of_way = RightOfWay(address.name, self._serves_one_at_a_time)
+        self._right_of_way = RightOfWay(
+            address.name, self._serves_one_at_a_time, lambda: self._pool.is_waited_for
+        )
         self._round_trip_s = 0.0
-        self._asked_for: set[SeriesRef] = set()
+        self._asked_for = AskedFor()
         self._patient_ids = PatientIds()
         self._finder = Finder(address, self._finding, self._patient_ids)
         self._retriever = Retriever(
-            address.name, self._exchange, self._find_patient_id, address.calling_ae_title
+            address, self._exchange, self._find_patient_id, lambda: self._pool.has_room
         )
         self._engines = Engines(
             self._retriever, address.retrieve, lambda: self._manners, self._learn
@@ -264,10 +266,7 @@ class DimsePacs:
             series_instance_uid is not None, sop_instance_uids, self._manners, split=split
         )
         what = (study_instance_uid, series_instance_uid)
-        if series_instance_uid is not None:
-            if len(self._asked_for) >= _MOST_ASKED_FOR:
-                self._asked_for.clear()
-            self._asked_for.add(SeriesRef(study_instance_uid, series_instance_uid))
+        self._asked_for.note(study_instance_uid, series_instance_uid)
         wanted = [Wanted(*what, way, proposed, urgent, told) for way in ways]
         if not urgent:
             self._right_of_way.begin()

@@ -46,10 +46,7 @@ class Getting:
         while True:
             message = self._next_message()
             if message.command.field == commands.C_STORE_RQ:
-                of_study = self._level is Level.STUDY
-                return _take_instance(
-                    self._name, self._exchange, message, self._sink, of_study=of_study
-                )
+                return self._take(message)
             if message.command.field != commands.C_GET_RSP:
                 raise PacsFailure(self._name, f"command 0x{message.command.field:04X} in C-GET")
             self._told(_counts(message))
@@ -63,6 +60,30 @@ class Getting:
         self._is_asked = True
         identifier = _identifier(self._exchange, self._level, self._keys)
         return self._exchange.ask(commands.C_GET_RQ, identifier)
+
+    def _take(self, message: Message) -> str:
+        """Answers the C-STORE first, so that the PACS sends on while we look at what came."""
+        command = message.command
+        stored_as = self._exchange.connection.accepted.contexts.get(message.context_id)
+        if stored_as is None or message.data_set is None:
+            raise PacsFailure(self._name, "C-STORE without data set or on an unknown context")
+        self._exchange.answer_store(message)
+        received = ReceivedInstance(
+            command.text(commands.AFFECTED_SOP_CLASS_UID),
+            command.text(commands.AFFECTED_SOP_INSTANCE_UID),
+            stored_as.transfer_syntax,
+            message.data_set,
+            of_study=self._level is Level.STUDY,
+        )
+        try:
+            self._sink(received)
+        except FarsightError as error:
+            try:
+                self._exchange.cancel_get()
+            except PacsError:
+                self._exchange.connection.abort()
+            raise Abandoned(error) from error
+        return received.sop_instance_uid
 
 
 def get(
@@ -78,33 +99,6 @@ def get(
     while isinstance(outcome := getting.step(), str):
         pass
     return outcome
-
-
-def _take_instance(
-    name: str, exchange: Exchange, message: Message, sink: Sink, *, of_study: bool
-) -> str:
-    """Answers the C-STORE first, so that the PACS sends on while we look at what came."""
-    command = message.command
-    stored_as = exchange.connection.accepted.contexts.get(message.context_id)
-    if stored_as is None or message.data_set is None:
-        raise PacsFailure(name, "C-STORE without data set or on an unknown context")
-    exchange.answer_store(message)
-    received = ReceivedInstance(
-        command.text(commands.AFFECTED_SOP_CLASS_UID),
-        command.text(commands.AFFECTED_SOP_INSTANCE_UID),
-        stored_as.transfer_syntax,
-        message.data_set,
-        of_study,
-    )
-    try:
-        sink(received)
-    except FarsightError as error:
-        try:
-            exchange.cancel_get()
-        except PacsError:
-            exchange.connection.abort()
-        raise Abandoned(error) from error
-    return received.sop_instance_uid
 
 
 class Abandoned(LeftAtRest):

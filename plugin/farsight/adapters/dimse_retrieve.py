@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import _thread
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from farsight.adapters.association_pool import LeftAtRest, StaleConnection
+from farsight.adapters.dimse_endings import Endings
 from farsight.adapters.dimse_exchange import Exchange
 from farsight.adapters.dimse_requests import Abandoned, Getting, get, move
+from farsight.adapters.pacs_address import PacsAddress
 from farsight.dimse import contexts, status
 from farsight.dimse.association import ProposedContext
 from farsight.dimse.manners import MOST_UIDS, Way
 from farsight.dimse.retrieve_identifier import retrieve_keys
-from farsight.errors import FarsightError, PacsFailure, PacsRefusedContexts
+from farsight.errors import PacsFailure, PacsRefusedContexts
 from farsight.model import IdentifierKey, Level, SubOperations
 from farsight.ports.pacs import Arrivals, Sink, Told, not_told
-
-LOG = logging.getLogger("farsight.dimse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +50,24 @@ class LeaseFor(Protocol):
 
 
 class Retriever:
-    """Every request of one way on one association. Thread-safe.
-
-    Who waits for one instance has it when it is here. What the PACS says after it is read on a
-    thread of its own, and the association is in use until then. Of a PACS that sends more than it
-    is asked for all is waited for: else it would be asked for each of them while they come.
-    """
+    """Every request of one way on one association. Thread-safe."""
 
     def __init__(
         self,
-        name: str,
+        address: PacsAddress,
         lease: LeaseFor,
         patient_id_of: Callable[[str], str | None],
-        move_destination: str,
+        has_room: Callable[[], bool],
     ) -> None:
-        """`patient_id_of`: for a Study Instance UID; asked only where the Patient root is used."""
-        self._name = name
+        """`patient_id_of`: for a Study Instance UID; asked only where the Patient root is used.
+
+        `has_room`: see Endings.
+        """
+        self._name = address.name
         self._lease = lease
         self._patient_id_of = patient_id_of
-        self._move_destination = move_destination
-        self._sends_more = False
+        self._move_destination = address.calling_ae_title
+        self._endings = Endings(address.name, has_room)
 
     def retrieve(self, wanted: Wanted, sink: Sink, arrivals: Arrivals) -> SubOperations:
         """A kept association that died unseen is replaced once.
@@ -119,7 +115,7 @@ class Retriever:
         operation, models = "C-MOVE", contexts.MOVE_MODELS
         if wanted.proposed is not None:
             operation, models = "C-GET", contexts.GET_MODELS
-        total = SubOperations(0, 0, 0, status.SUCCESS)
+        total, only = SubOperations(0, 0, 0, status.SUCCESS), _only_one(wanted)
         with ExitStack() as held:
             exchange = held.enter_context(
                 self._lease(operation, models, wanted.proposed or (), urgent=wanted.urgent)
@@ -142,41 +138,18 @@ class Retriever:
                     one = move(self._name, exchange, level, keys, to, arrivals, wanted.told)
                 else:
                     getting = Getting(self._name, exchange, level, keys, sink, wanted.told)
-                    one = self._got(getting, _only_one(wanted, level), held)
+                    one = self._endings.got(getting, only, held)
                 total = _added(total, one)
         return total
 
-    def _got(self, getting: Getting, only: str, held: ExitStack) -> SubOperations:
-        """`only`: the instance that is waited for, if nothing else is asked for; `held`: what is to
-        be left at the end of the C-GET, whoever comes to it."""
-        while isinstance(outcome := getting.step(), str):
-            if outcome == only and not self._sends_more:
-                left = held.pop_all()
-                try:  # a Thread would be waited for until it runs
-                    _thread.start_new_thread(self._end, (getting, left))
-                except RuntimeError:  # there is none to be had
-                    self._end(getting, left)
-                return SubOperations(1, 0, 0, status.SUCCESS)
-        return outcome
 
-    def _end(self, getting: Getting, held: ExitStack) -> None:
-        """Reads what the PACS says after the instance that was asked for."""
-        try:
-            with held:
-                while isinstance(getting.step(), str):
-                    if not self._sends_more:
-                        LOG.warning("PACS %r sends more than the instance asked for", self._name)
-                    self._sends_more = True
-        except (FarsightError, Abandoned) as error:
-            LOG.info("%s; after the instance asked for had come", error)
-        except Exception:
-            LOG.exception("internal error")
-
-
-def _only_one(wanted: Wanted, level: Level) -> str:
+def _only_one(wanted: Wanted) -> str | None:
     """The instance that is waited for, if it is asked for alone."""
-    asked = [uid for uids in wanted.way.sop_instance_uids for uid in uids]
-    return asked[0] if wanted.urgent and level is Level.IMAGE and len(asked) == 1 else ""
+    way = wanted.way
+    if not wanted.urgent or way.level is not Level.IMAGE or len(way.sop_instance_uids) != 1:
+        return None
+    uids = way.sop_instance_uids[0]
+    return uids[0] if len(uids) == 1 else None
 
 
 class _PatientIdNeeded(LeftAtRest):

@@ -30,18 +30,21 @@ class RightOfWay:
         self,
         name: str,
         one_at_a_time: Callable[[], None] = lambda: None,
+        waits_for_us: Callable[[], bool] = lambda: False,
         *,
         patience_s: float = 0.15,
         longest_s: float = 0.25,
         at_least: int = 4,
     ) -> None:
         """`one_at_a_time` is told when the PACS turns out to be so; see `expect_no_answer`.
+        `waits_for_us`: whether what is urgent waits for an association of ours, not for the PACS.
 
         `patience_s`: how long the answer to urgent work may take before a bulk retrieve is held
         to be in its way; see `is_so_far_away`.
         """
         self._name = name
         self._one_at_a_time = one_at_a_time
+        self._waits_for_us = waits_for_us
         self._patience_s = patience_s
         self._expects_answer = True
         self._was_answered = False  # with an instance, while a bulk retrieve paused
@@ -100,12 +103,13 @@ class RightOfWay:
         if not self._urgent or not (may_end or (delivered and self._was_answered)):
             return
         with self._changed:
+            waited = self._waits_for_us()
             if self._pause():
                 return
             self._was_answered = False
             if not may_end:
                 return
-            self._in_the_way += 1
+            self._in_the_way += not (waited or self._waits_for_us())
             learned = self._expects_answer and self._in_the_way >= _SURE
         if learned:
             self._one_at_a_time()

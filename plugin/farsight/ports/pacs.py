@@ -120,16 +120,16 @@ class Pacs(Protocol):
 
         `sop_instance_uids` empty means all of the level named. `sop_class_uids` says what the
         objects are, as far as known, so that presentation contexts suffice; empty: unknown.
-        `sink` is called on the caller's thread in order of arrival; when it raises, the
-        retrieve is abandoned and the error goes through. With C-MOVE the instances arrive at
-        Orthanc itself and `sink` isn't called; `arrivals` is, now and then: while it grows the
-        PACS isn't taken for silent, and when it raises, the move is cancelled. `told` is called
-        with the counts of every response, pending ones and those that end a request. `urgent`: a
-        viewer waits for just this; it goes before other retrieves. `attempt`: how often the same
-        was asked for before without getting all; with unknown classes other presentation
-        contexts are proposed then. One instance that is asked for alone and `urgent` is waited
-        for until the sink has it; what the PACS may send besides comes to the sink afterwards, on
-        another thread.
+        `sink` is called on the caller's thread (but see `urgent`) in order of arrival; when it
+        raises, the retrieve is abandoned and the error goes through. With C-MOVE the instances
+        arrive at Orthanc itself and `sink` isn't called; `arrivals` is, now and then: while it
+        grows the PACS isn't taken for silent, and when it raises, the move is cancelled. `told` is
+        called with the counts of every response, pending ones and those that end a request.
+        `urgent`: a viewer waits for just this; it goes before other retrieves. One instance that is
+        asked for alone may then be waited for only until the sink has it; what the PACS sends and
+        says besides is given to `sink` and `told` afterwards, on another thread. `attempt`: how
+        often the same was asked for before without getting all; with unknown classes other
+        presentation contexts are proposed then.
 
         Raises: PacsUnavailable, PacsTimeout, PacsRefusedService, PacsFailure. What was
         delivered before an error stays delivered.

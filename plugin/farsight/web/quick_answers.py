@@ -65,8 +65,8 @@ class QuickAnswers:
         if len(data) > _MOST_BYTES or (asked := _LINE.match(data)) is None:
             return None
         key = data[asked.end() :], client_address
-        if key not in self._known:
-            self._learn(key)
+        if key not in self._known and not self._learn(key):
+            return None
         if (first := self._known[key]) is None:
             return None
         path, query = asked[1].decode("ascii"), _pairs(asked[2])
@@ -80,15 +80,18 @@ class QuickAnswers:
         finally:
             presence.over()
 
-    def _learn(self, key: tuple[bytes, str]) -> None:
+    def _learn(self, key: tuple[bytes, str]) -> bool:
+        """False: that is less than a head, or more, and isn't to be remembered."""
+        header, _ = key
+        if header.find(b"\r\n\r\n") != len(header) - 4:
+            return False
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         self._known[key] = self._read(*key)
+        return True
 
     def _read(self, header: bytes, client_address: str) -> Request | None:
         """What requests with this header begin with."""
-        if header.find(b"\r\n\r\n") != len(header) - 4:
-            return None  # less than a head, or more
         found = _Fields()
         parser = httptools.HttpRequestParser(found)
         try:

@@ -34,7 +34,10 @@ def behind(chunks: Sequence[Chunk], size: int) -> Sequence[Chunk]:
 def wire_form(
     response: Response,
 ) -> tuple[list[tuple[str, str]], list[Chunk] | Iterator[Chunk]]:
-    """Headers with Content-Length where it is known, and the body: a list if it is all there."""
+    """Headers with Content-Length where it is known, and the body: a list if it is all there.
+
+    Content-Type is among the response's own, with the boundary if the body has parts.
+    """
     headers = list(response.headers)
     body = response.body
     length: int | None
