@@ -98,8 +98,8 @@ class AssociationPool:
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether something urgent waits for a permit: it has to be one of ours that is given up,
-        whatever the PACS does."""
+        """Whether something urgent waits for a permit: for one of ours to be over, not for the
+        PACS."""
         return self._urgent_waiting > 0
 
     @property

@@ -15,7 +15,7 @@ from farsight.errors import FarsightError
 from farsight.model import SubOperations
 
 LOG = logging.getLogger("farsight.dimse")
-#: Whoever waits for an association so long doesn't notice, nor takes the PACS for silent.
+#: Who waits so long for an association hardly notices, and doesn't take the PACS for silent.
 _QUICK_S = 0.02
 
 
