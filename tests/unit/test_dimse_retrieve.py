@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farsight.adapters.dimse_requests import get
+from farsight.adapters.dimse_requests import Getting
 from farsight.dimse import commands, status
 from farsight.dimse.commands import read_command
 from farsight.dimse.identifier_encoding import EXPLICIT_LE
@@ -47,7 +47,8 @@ class Peer:
 
 def asked(peer: Peer, told: list[SubOperations]) -> SubOperations:
     keys = (IdentifierKey("0020000D", "UI", "1.2"),)
-    return get("pacs", peer, Level.STUDY, keys, lambda _: None, told.append)  # type: ignore[arg-type]
+    getting = Getting("pacs", peer, Level.STUDY, keys, lambda _: None, told.append)  # type: ignore[arg-type]
+    return getting.to_its_end()
 
 
 def test_the_counts_of_a_failure_are_told() -> None:

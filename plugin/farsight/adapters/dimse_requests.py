@@ -54,6 +54,12 @@ class Getting:
                 self._exchange.check_end(message)
                 return _counts(message)
 
+    def to_its_end(self) -> SubOperations:
+        """All of it. Raises: as step."""
+        while isinstance(outcome := self.step(), str):
+            pass
+        return outcome
+
     def _next_message(self) -> Message:
         if self._is_asked:
             return self._exchange.receive()
@@ -84,21 +90,6 @@ class Getting:
                 self._exchange.connection.abort()
             raise Abandoned(error) from error
         return received.sop_instance_uid
-
-
-def get(
-    name: str,
-    exchange: Exchange,
-    level: Level,
-    keys: Sequence[IdentifierKey],
-    sink: Sink,
-    told: Told = not_told,
-) -> SubOperations:
-    """One C-GET to its end. Raises: as Getting."""
-    getting = Getting(name, exchange, level, keys, sink, told)
-    while isinstance(outcome := getting.step(), str):
-        pass
-    return outcome
 
 
 class Abandoned(LeftAtRest):

@@ -10,7 +10,7 @@ from typing import Protocol
 from farsight.adapters.association_pool import LeftAtRest, StaleConnection
 from farsight.adapters.dimse_endings import Endings
 from farsight.adapters.dimse_exchange import Exchange
-from farsight.adapters.dimse_requests import Abandoned, Getting, get, move
+from farsight.adapters.dimse_requests import Abandoned, Getting, move
 from farsight.adapters.pacs_address import PacsAddress
 from farsight.dimse import contexts, status
 from farsight.dimse.association import ProposedContext
@@ -99,7 +99,7 @@ class Retriever:
                 for at in range(0, len(sop_instance_uids), MOST_UIDS):
                     uids = "\\".join(sop_instance_uids[at : at + MOST_UIDS])
                     keys = (IdentifierKey("00080018", "UI", uids),)
-                    get(self._name, exchange, Level.IMAGE, keys, sink)
+                    Getting(self._name, exchange, Level.IMAGE, keys, sink).to_its_end()
 
         try:
             try:
