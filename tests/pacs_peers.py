@@ -24,6 +24,13 @@ from pydicom import dcmread
 from free_ports import free_port
 from orthanc_process import OrthancProcess
 
+if sys.prefix != sys.base_prefix:
+    # pynetdicom installs programs of the same names, found first where its environment is active.
+    own = os.path.dirname(sys.executable)
+    os.environ["PATH"] = os.pathsep.join(
+        path for path in os.environ["PATH"].split(os.pathsep) if path != own
+    )
+
 AE_TITLE = "PACS"
 requires_dcmtk = pytest.mark.skipif(
     shutil.which("dcmqrscp") is None, reason="needs DCMTK's tools (Debian: dcmtk)"
